@@ -1,0 +1,86 @@
+"""Class probabilities and Grad-CAM maps of medical images, both as posterior distributions.
+
+Public names are loaded on first use, so that `import bayescam` loads neither TensorFlow nor
+matplotlib.
+
+    >>> import bayescam as bc
+    >>> "analyze" in dir(bc)
+    True
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bayescam.data import (
+        audit_records,
+        read_chest_xray,
+        read_covid_chestxray,
+        read_ham10000,
+        read_image_folder,
+        read_records,
+        read_table,
+        split_records,
+        write_phantoms,
+    )
+    from bayescam.inference import draw_posterior
+    from bayescam.models import adapt_model, build_classifier, load_model, save_model
+    from bayescam.types import InputError
+    from bayescam.workflows import analyze, fit, summarize
+
+__all__ = [
+    "InputError",
+    "adapt_model",
+    "analyze",
+    "audit_records",
+    "build_classifier",
+    "draw_posterior",
+    "fit",
+    "load_model",
+    "read_chest_xray",
+    "read_covid_chestxray",
+    "read_ham10000",
+    "read_image_folder",
+    "read_records",
+    "read_table",
+    "save_model",
+    "split_records",
+    "summarize",
+    "write_phantoms",
+]
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "bayescam.data": (
+        "audit_records",
+        "read_chest_xray",
+        "read_covid_chestxray",
+        "read_ham10000",
+        "read_image_folder",
+        "read_records",
+        "read_table",
+        "split_records",
+        "write_phantoms",
+    ),
+    "bayescam.inference": ("draw_posterior",),
+    "bayescam.models": ("adapt_model", "build_classifier", "load_model", "save_model"),
+    "bayescam.types": ("InputError",),
+    "bayescam.workflows": ("analyze", "fit", "summarize"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    """Return the public object `name`, importing the subpackage that defines it."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
