@@ -1,0 +1,238 @@
+"""Percentile intervals of all scores, from a bootstrap over groups (lesions, patients).
+
+Images of one lesion are not independent, so whole groups are drawn with replacement (Efron and
+Tibshirani 1993, chapter 8 and equation 13.5). A resample is never materialised: it is a count per
+group. All scores but the area under the curve are functions of sums over groups, and one matrix
+product gives those sums for all resamples; the areas come from running sums over scores sorted
+once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import coo_array, csr_array
+
+from bayescam.types import InputError
+from bayescam.uncertainty.reliability import confidence_bins
+from bayescam.uncertainty.scoring import score_names, score_predictions
+from bayescam.uncertainty.validation import check_groups, check_labels, check_mean_probs
+
+__all__ = ["BootstrapScores", "group_bootstrap", "resample_groups"]
+
+_NUM_BINS = 15
+_CHUNK = 64  # resamples at a time; bounds the memory at a few times N * 64 numbers
+
+
+@dataclass(frozen=True)
+class BootstrapScores:
+    """Scores with intervals from a bootstrap over groups.
+
+    Attributes:
+        names: M names, those of `PredictionScores.as_dict`.
+        estimate: (M,), on the sample itself.
+        lower: (M,), percentile bound.
+        upper: (M,), percentile bound.
+        level: share of the resamples inside the interval.
+        resamples: (R, M), the score of each resample. The same groups and seed give the same
+            resamples, so two models of the same images are compared by subtracting these arrays.
+    """
+
+    names: tuple[str, ...]
+    estimate: NDArray[np.float64]
+    lower: NDArray[np.float64]
+    upper: NDArray[np.float64]
+    level: float
+    resamples: NDArray[np.float64]
+
+    def interval(self, name: str) -> tuple[float, float, float]:
+        """`(estimate, lower, upper)` of one score."""
+        if name not in self.names:
+            raise InputError(f"There is no score {name!r}; the scores are {', '.join(self.names)}.")
+        i = self.names.index(name)
+        return float(self.estimate[i]), float(self.lower[i]), float(self.upper[i])
+
+
+def group_bootstrap(
+    mean_probs: ArrayLike,
+    labels: ArrayLike,
+    groups: Sequence[object] | ArrayLike,
+    class_names: Sequence[str],
+    *,
+    num_resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> BootstrapScores:
+    """All scores of `score_predictions` with percentile intervals from a bootstrap over groups.
+
+    Args:
+        mean_probs: (N, K), rows sum to one.
+        labels: (N,), class indices.
+        groups: (N,), the name of the group (lesion, patient) of each image.
+        class_names: K names.
+        num_resamples: how many times G groups are drawn from G with replacement.
+        level: share of the resamples inside the interval.
+        seed: of NumPy's default generator.
+
+    Returns:
+        Estimates and intervals. In a resample without a class, scores of that class are left out
+        of the macro means and of that class's own interval.
+
+    Raises:
+        InputError: bad probabilities, labels, names or groups, fewer than two groups.
+    """
+    probs = check_mean_probs(mean_probs)
+    truth = check_labels(labels, *probs.shape)
+    codes = check_groups(groups, len(probs))
+    if codes.max() == 0:
+        raise InputError("`groups` must name at least two groups; all images are of one.")
+    if not 0.0 < level < 1.0:
+        raise InputError(f"`level` must lie strictly between 0 and 1; got {level}.")
+    estimate = score_predictions(probs, truth, class_names).as_dict()
+    sums = _sum_by_group(_image_terms(probs, truth), codes)
+    ranking = [_rank(probs[:, k], truth == k, codes) for k in range(probs.shape[1])]
+    resamples = np.concatenate(
+        [
+            _scores_of(counts, counts @ sums, ranking)
+            for counts in resample_groups(int(codes.max()) + 1, num_resamples, seed=seed)
+        ]
+    )
+    lower, upper = _percentiles(resamples, level)
+    return BootstrapScores(
+        score_names(class_names), np.array(list(estimate.values())), lower, upper, level, resamples
+    )
+
+
+def resample_groups(
+    num_groups: int, num_resamples: int, *, seed: int
+) -> Iterator[NDArray[np.float64]]:
+    """How often each group is drawn, in chunks of shape (<= 64, G); each row sums to G."""
+    if num_resamples < 1:
+        raise InputError(f"`num_resamples` must be at least 1; got {num_resamples}.")
+    rng = np.random.default_rng(seed)
+    for start in range(0, num_resamples, _CHUNK):
+        rows = min(_CHUNK, num_resamples - start)
+        drawn = rng.integers(num_groups, size=(rows, num_groups))
+        cells = drawn + num_groups * np.arange(rows)[:, np.newaxis]
+        counts = np.bincount(cells.ravel(), minlength=rows * num_groups)
+        yield counts.reshape(rows, num_groups).astype(np.float64)
+
+
+def _image_terms(probs: NDArray[np.float64], truth: NDArray[np.int64]) -> NDArray[np.float64]:
+    """What the additive scores sum over images: (N, K*K + 3*bins + 2).
+
+    Confusion cells, then count, confidence and right calls by confidence bin, `-log p`, Brier.
+    """
+    (n, k), predicted = probs.shape, probs.argmax(axis=1)
+    image = np.arange(n)
+    cells = np.zeros((n, k * k))
+    cells[image, truth * k + predicted] = 1.0
+    bins = np.zeros((3, n, _NUM_BINS))
+    confidence = probs.max(axis=1)
+    where = confidence_bins(confidence, _NUM_BINS)
+    for term, value in zip(bins, (np.ones(n), confidence, predicted == truth), strict=True):
+        term[image, where] = value
+    epsilon = np.finfo(np.float64).eps
+    losses = -np.log(np.clip(probs[image, truth], epsilon, 1.0 - epsilon))
+    brier = ((probs - np.eye(k)[truth]) ** 2).sum(axis=1)
+    return np.column_stack([cells, *bins, losses, brier])
+
+
+def _sum_by_group(terms: NDArray[np.float64], codes: NDArray[np.int64]) -> NDArray[np.float64]:
+    order = np.argsort(codes, kind="stable")
+    starts = np.searchsorted(codes[order], np.arange(codes.max() + 1))
+    return np.add.reduceat(terms[order], starts, axis=0)
+
+
+def _scores_of(
+    counts: NDArray[np.float64],
+    sums: NDArray[np.float64],
+    ranking: list[_Ranking],
+) -> NDArray[np.float64]:
+    """The scores (r, M) of a chunk of r resamples, in the order of `score_names`."""
+    k = len(ranking)
+    table = sums[:, : k * k].reshape(-1, k, k)
+    in_bin, confidence, right = np.split(sums[:, k * k : -2], 3, axis=1)
+    images = in_bin.sum(axis=1)
+    by_group = np.ascontiguousarray(counts.T)
+    auc = np.stack([_weighted_auc(by_group, rank) for rank in ranking], axis=1)
+    called = np.diagonal(table, axis1=1, axis2=2)
+    of_class, as_class = table.sum(axis=2), table.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        sensitivity = called / of_class
+        specificity = 1.0 - (as_class - called) / (images[:, np.newaxis] - of_class)
+    overall = (
+        called.sum(axis=1) / images,
+        _mean_of_present(sensitivity),
+        _mean_of_present(auc),
+        sums[:, -2] / images,
+        np.abs(right - confidence).sum(axis=1) / images,
+        sums[:, -1] / images,
+    )
+    return np.column_stack([*overall, auc, sensitivity, specificity])
+
+
+@dataclass(frozen=True)
+class _Ranking:
+    """One class against the rest, sorted once: all that a weighted area needs of the scores.
+
+    The smaller side (images of the class, or the others) has A distinct scores, the anchors.
+
+    Attributes:
+        anchors: (A, G), images of the smaller side at each anchor, by group.
+        passed: (2 * A + 1, G), images of the larger side below, at, between and above the
+            anchors, by group.
+    """
+
+    anchors: csr_array
+    passed: csr_array
+
+
+def _rank(
+    score: NDArray[np.float64], positive: NDArray[np.bool_], codes: NDArray[np.int64]
+) -> _Ranking:
+    """Sort one class; where the others are fewer, the scores are negated and the sides swapped."""
+    small = positive if 2 * positive.sum() <= len(positive) else ~positive
+    score = score if small is positive else -score
+    anchors, at = np.unique(score[small], return_inverse=True)
+    others = score[~small]
+    place = np.searchsorted(anchors, others, "left") + np.searchsorted(anchors, others, "right")
+    return _Ranking(
+        _count_by_group(at, codes[small], len(anchors), codes.max() + 1),
+        _count_by_group(place, codes[~small], 2 * len(anchors) + 1, codes.max() + 1),
+    )
+
+
+def _count_by_group(
+    row: NDArray[np.int64], group: NDArray[np.int64], num_rows: int, num_groups: int
+) -> csr_array:
+    cells = (np.ones(len(row)), (row, group))
+    return coo_array(cells, shape=(num_rows, num_groups)).tocsr()
+
+
+def _weighted_auc(counts: NDArray[np.float64], rank: _Ranking) -> NDArray[np.float64]:
+    """Mann-Whitney, ties counted half, for counts (G, r): (r,), NaN without a pair."""
+    weight = rank.anchors @ counts
+    passed = np.cumsum(rank.passed @ counts, axis=0)
+    wins = (weight * (passed[:-1:2] + passed[1::2])).sum(axis=0) / 2.0
+    with np.errstate(invalid="ignore"):
+        return wins / (weight.sum(axis=0) * passed[-1])
+
+
+def _mean_of_present(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    present = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        return np.where(present, values, 0.0).sum(axis=1) / present.sum(axis=1)
+
+
+def _percentiles(
+    resamples: NDArray[np.float64], level: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    tails = ((1.0 - level) / 2.0, (1.0 + level) / 2.0)
+    bounds = np.full((2, resamples.shape[1]), np.nan)
+    seen = ~np.isnan(resamples).all(axis=0)
+    bounds[:, seen] = np.nanquantile(resamples[:, seen], tails, axis=0)
+    return bounds[0], bounds[1]

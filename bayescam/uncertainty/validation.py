@@ -1,0 +1,122 @@
+"""What every measure asks of its input: shapes, sums, labels, groups, each refused in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bayescam.types import InputError
+
+__all__ = ["check_groups", "check_labels", "check_logits", "check_mean_probs", "check_probs"]
+
+_SUM_TOLERANCE = 1e-3  # probabilities kept in half precision still pass
+
+
+def check_probs(probs: ArrayLike, *, name: str = "probs") -> NDArray[np.float64]:
+    """Draws of probabilities as float64 of shape (S, N, K).
+
+    Raises:
+        InputError: wrong number of axes, no draws or fewer than two classes, values that are not
+            finite, outside [0, 1], or rows that do not sum to one.
+    """
+    array = _float_array(probs, name)
+    if array.ndim != 3:
+        hint = " Is the draw axis missing?" if array.ndim == 2 else ""
+        raise InputError(f"`{name}` must have shape (S, N, K); got {array.shape}.{hint}")
+    _check_rows(array, name)
+    return array
+
+
+def check_mean_probs(mean_probs: ArrayLike, *, name: str = "mean_probs") -> NDArray[np.float64]:
+    """Mean probabilities as float64 of shape (N, K), with rows rescaled to sum to one exactly.
+
+    Raises:
+        InputError: as `check_probs`, and when there are no images.
+    """
+    array = _float_array(mean_probs, name)
+    if array.ndim != 2:
+        hint = " Take the mean over the draw axis first." if array.ndim == 3 else ""
+        raise InputError(f"`{name}` must have shape (N, K); got {array.shape}.{hint}")
+    _check_rows(array, name)
+    if len(array) == 0:
+        raise InputError(f"`{name}` has no images: its shape is {array.shape}.")
+    return array / array.sum(axis=1, keepdims=True)
+
+
+def check_logits(logits: ArrayLike, *, name: str = "logits") -> NDArray[np.float64]:
+    """Draws of logits as float64 of shape (S, N, K).
+
+    Raises:
+        InputError: wrong number of axes, an empty axis, or values that are not finite.
+    """
+    array = _float_array(logits, name)
+    if array.ndim != 3:
+        hint = " Is the draw axis missing?" if array.ndim == 2 else ""
+        raise InputError(f"`{name}` must have shape (S, N, K); got {array.shape}.{hint}")
+    if array.size == 0 or array.shape[-1] < 2:
+        raise InputError(f"`{name}` needs draws, images and two classes; got {array.shape}.")
+    return array
+
+
+def check_labels(labels: ArrayLike, num_images: int, num_classes: int) -> NDArray[np.int64]:
+    """Class indices as int64 of shape (N,).
+
+    Raises:
+        InputError: wrong length, or values that are not integers in 0..K-1.
+    """
+    array = np.asarray(labels)
+    if array.shape != (num_images,):
+        raise InputError(f"`labels` must have shape ({num_images},); got {array.shape}.")
+    if not np.issubdtype(array.dtype, np.integer):
+        raise InputError(
+            f"`labels` must be class indices 0..{num_classes - 1}; got values of type "
+            f"{array.dtype}. Are these class names?"
+        )
+    outside = array[(array < 0) | (array >= num_classes)]
+    if outside.size:
+        raise InputError(
+            f"`labels` must be class indices 0..{num_classes - 1}; got {int(outside[0])}."
+        )
+    return array.astype(np.int64)
+
+
+def check_groups(groups: Sequence[object] | ArrayLike, num_images: int) -> NDArray[np.int64]:
+    """Group names (lesion, patient) as codes 0..G-1, int64 of shape (N,).
+
+    Raises:
+        InputError: wrong length or a missing name.
+    """
+    names = np.asarray(groups, dtype=object)
+    if names.shape != (num_images,):
+        raise InputError(f"`groups` must have shape ({num_images},); got {names.shape}.")
+    if any(name is None or name != name for name in names):
+        raise InputError("`groups` must name the group of every image; got a missing value.")
+    return np.unique(names.astype(str), return_inverse=True)[1].astype(np.int64)
+
+
+def _float_array(values: ArrayLike, name: str) -> NDArray[np.float64]:
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"`{name}` must be an array of numbers: {error}.") from error
+    if not np.isfinite(array).all():
+        raise InputError(f"`{name}` must be finite; got NaN or infinity.")
+    return array
+
+
+def _check_rows(array: NDArray[np.float64], name: str) -> None:
+    if array.shape[0] == 0 or array.shape[-1] < 2:
+        raise InputError(
+            f"`{name}` must have at least one draw and two classes; got {array.shape}."
+        )
+    if array.size and (array.min() < -_SUM_TOLERANCE or array.max() > 1 + _SUM_TOLERANCE):
+        extreme = array.min() if array.min() < -_SUM_TOLERANCE else array.max()
+        raise InputError(f"`{name}` must lie between 0 and 1; got {extreme:.4g}. Are these logits?")
+    sums = array.sum(axis=-1)
+    worst = sums.flat[np.abs(sums - 1).argmax()] if sums.size else 1.0
+    if abs(worst - 1) > _SUM_TOLERANCE:
+        raise InputError(
+            f"Rows of `{name}` must sum to one; one sums to {worst:.4g}. Are these logits?"
+        )
