@@ -36,6 +36,14 @@ class Step:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
 
+    def call(self, values: Mapping[int, Any], layer: tf_keras.layers.Layer | None = None) -> list:
+        """Calls the layer, or another in its place, on the values; returns the flat outputs."""
+        args, kwargs = tf.nest.map_structure(
+            lambda leaf: values[leaf.key] if isinstance(leaf, Value) else leaf,
+            (self.args, self.kwargs),
+        )
+        return tf.nest.flatten((layer or self.layer)(*args, **kwargs))
+
 
 @dataclass(frozen=True, eq=False)
 class LayerGraph:
@@ -156,12 +164,7 @@ def run_steps(
 ) -> None:
     """Calls the layers in order and adds what they make to `values`."""
     for step in steps:
-        args, kwargs = tf.nest.map_structure(
-            lambda leaf: values[leaf.key] if isinstance(leaf, Value) else leaf,
-            (step.args, step.kwargs),
-        )
-        layer = step.layer if substitute is None else substitute(step)
-        made = tf.nest.flatten(layer(*args, **kwargs))
+        made = step.call(values, None if substitute is None else substitute(step))
         values.update(zip(step.outputs, made, strict=True))
 
 

@@ -1,0 +1,35 @@
+"""Classifiers as `tf_keras` models: backbones, heads, composition, adaptation, files."""
+
+from __future__ import annotations
+
+from bayescam.models.backbones import backbone_layers, backbone_names
+from bayescam.models.compose import build_classifier, class_names
+from bayescam.models.flipout import FlipoutDense, posterior_mean, rademacher, variational_layers
+from bayescam.models.graph import LayerGraph, Step, Value, flatten_model
+from bayescam.models.layers import (
+    BinaryLogits,
+    ClassLogits,
+    PixelNormalization,
+    SampledDropout,
+    Standardization,
+)
+
+__all__ = [
+    "BinaryLogits",
+    "ClassLogits",
+    "FlipoutDense",
+    "LayerGraph",
+    "PixelNormalization",
+    "SampledDropout",
+    "Standardization",
+    "Step",
+    "Value",
+    "backbone_layers",
+    "backbone_names",
+    "build_classifier",
+    "class_names",
+    "flatten_model",
+    "posterior_mean",
+    "rademacher",
+    "variational_layers",
+]

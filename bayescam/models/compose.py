@@ -1,0 +1,158 @@
+"""A classifier from a backbone and a head: one flat `tf_keras` graph, RGB pixels in, logits out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from typing import Any, Literal, get_args
+
+import numpy as np
+import tf_keras
+
+from bayescam.models.backbones import backbone_layers, find_backbone, seed_weights
+from bayescam.models.flipout import FlipoutDense
+from bayescam.models.layers import (
+    ClassLogits,
+    PixelNormalization,
+    Standardization,
+    check_class_names,
+)
+from bayescam.types import InputError
+
+__all__ = ["HeadKind", "Pooling", "build_classifier", "class_names"]
+
+HeadKind = Literal["flipout", "dense"]
+Pooling = Literal["avg", "flatten"]
+
+
+def build_classifier(
+    backbone: str,
+    *,
+    class_names: Sequence[str],
+    head: HeadKind = "flipout",
+    weights: str | PathLike[str] | None = None,
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    pooling: Pooling = "avg",
+    hidden_units: Sequence[int] = (),
+    prior_sd: float = 0.15,
+    num_train: int | None = None,
+    seed: int = 0,
+) -> tf_keras.Model:
+    """Returns an ordinary `tf_keras.Model` from RGB images in 0..255 to logits (N, K).
+
+    The graph is flat: normalisation, backbone, pooling, standardisation, head, so any layer can be
+    had by name, for example `model.get_layer("block5_conv3")`.
+
+    Args:
+        backbone: `"vgg16"`, `"resnet152"`, `"inceptionv3"`, `"squeezenet"`, `"narrow_vgg"`, or any
+            other name in `tf_keras.applications`.
+        class_names: The K classes, in the order of the labels.
+        head: `"flipout"` for a Gaussian posterior over the head's weights, `"dense"` for points.
+        weights: An HDF5 file of backbone weights, `"imagenet"` to have Keras download them, or
+            None for random ones.
+        input_shape: Height, width and 3.
+        pooling: `"avg"` averages each map, `"flatten"` keeps all cells.
+        hidden_units: Sizes of hidden layers (ReLU) of the head, none by default.
+        prior_sd: Standard deviation of the prior of each weight of a flipout head.
+        num_train: Number of training images, by which the KL divergence is divided. `bayescam.fit`
+            sets it; plain `compile` and `fit` need it here.
+        seed: Fixes all random initial weights and the perturbations of flipout training.
+
+    Raises:
+        InputError: If an argument does not fit; the line says which and why.
+
+    Example:
+        >>> model = build_classifier(
+        ...     "narrow_vgg", class_names=["benign", "malignant"], input_shape=(64, 64, 3)
+        ... )
+        >>> model.output_shape
+        (None, 2)
+    """
+    names = check_class_names(class_names)
+    _check_choice("head", head, HeadKind)
+    _check_choice("pooling", pooling, Pooling)
+    found, shape = find_backbone(backbone), _check_input_shape(input_shape)
+    seeds = np.random.SeedSequence(seed).generate_state(len(hidden_units) + 2) >> 1
+    images = tf_keras.Input(shape, name="images", dtype="float32")
+    x = PixelNormalization(found.matrix, found.offset, name="pixel_normalization")(images)
+    try:
+        x = found.build(x, shape)
+    except ValueError as error:
+        raise InputError(
+            f"`input_shape` {shape} does not suit {found.name}: {str(error).split('; ')[0]}"
+        ) from error
+    x = _features(x, pooling)
+    for number, (units, layer_seed) in enumerate(zip(hidden_units, seeds[2:], strict=True), 1):
+        x = _dense(head, units, f"hidden_{number}", "relu", prior_sd, num_train, layer_seed)(x)
+    x = _dense(head, len(names), "logits", None, prior_sd, num_train, seeds[1])(x)
+    model = tf_keras.Model(images, ClassLogits(names, name="class_logits")(x), name=found.name)
+    seed_weights(backbone_layers(model), int(seeds[0]))
+    return model
+
+
+def class_names(model: tf_keras.Model) -> tuple[str, ...]:
+    """Returns the names of the classes of a classifier, in the order of its logits.
+
+    Raises:
+        InputError: If the model does not end in `ClassLogits`.
+    """
+    last = model.layers[-1] if getattr(model, "layers", None) else None
+    if isinstance(last, tf_keras.Model):
+        return class_names(last)
+    if not isinstance(last, ClassLogits):
+        raise InputError(
+            f"`model` {getattr(model, 'name', model)!r} carries no class names; pass it through "
+            "bayescam.adapt_model(model, class_names=[...]) first"
+        )
+    return last.class_names
+
+
+def _features(x: Any, pooling: Pooling) -> Any:  # noqa: ANN401
+    if pooling == "avg":
+        x = tf_keras.layers.GlobalAveragePooling2D(name="global_pool", dtype="float32")(x)
+    else:
+        x = tf_keras.layers.Flatten(name="flatten", dtype="float32")(x)
+    return Standardization(name="standardization")(x)
+
+
+def _dense(
+    head: HeadKind,
+    units: int,
+    name: str,
+    activation: str | None,
+    prior_sd: float,
+    num_train: int | None,
+    seed: np.uint32,
+) -> tf_keras.layers.Layer:
+    if isinstance(units, bool) or not isinstance(units, (int, np.integer)) or units < 1:
+        raise InputError(f"`hidden_units` must be positive whole numbers; got {units!r}")
+    if head == "flipout":
+        return FlipoutDense(
+            int(units),
+            activation=activation,
+            prior_sd=prior_sd,
+            num_train=num_train,
+            seed=int(seed),
+            name=name,
+        )
+    initializer = tf_keras.initializers.GlorotUniform(seed=int(seed))
+    return tf_keras.layers.Dense(
+        int(units),
+        activation=activation,
+        kernel_initializer=initializer,
+        name=name,
+        dtype="float32",
+    )
+
+
+def _check_choice(argument: str, value: object, choices: Any) -> None:  # noqa: ANN401
+    if value not in get_args(choices):
+        known = " or ".join(repr(choice) for choice in get_args(choices))
+        raise InputError(f"`{argument}` must be {known}; got {value!r}")
+
+
+def _check_input_shape(input_shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    shape = tuple(input_shape)
+    if len(shape) != 3 or shape[2] != 3 or not all(isinstance(n, int) and n > 0 for n in shape):
+        raise InputError(f"`input_shape` must be (height, width, 3); got {shape}")
+    return shape

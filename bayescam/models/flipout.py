@@ -1,0 +1,276 @@
+"""A dense layer with a mean-field Gaussian posterior over its kernel, trained by flipout."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+import tf_keras
+
+from bayescam.types import InputError
+
+__all__ = ["FlipoutDense", "posterior_mean", "rademacher", "variational_layers"]
+
+_STOCK = (
+    tfp.layers.DenseFlipout,
+    tfp.layers.DenseLocalReparameterization,
+    tfp.layers.DenseReparameterization,
+)
+
+
+@tf_keras.utils.register_keras_serializable("bayescam")
+class FlipoutDense(tfp.layers.DenseFlipout):
+    """`activation(x @ W + b)` with `W ~ N(loc, scale^2)`, one sign-flipped perturbation a call.
+
+    Flipout is equations 3 and 4 of Wen et al., *Flipout: efficient pseudo-independent weight
+    perturbations on mini-batches*, ICLR 2018. Differences from the TFP layer: it can be saved in
+    every format, starts from its own seed, samples with stateless random numbers, always computes
+    in float32, has a mean mode (see `posterior_mean`), and adds its KL divergence divided by the
+    number of training images. The prior `N(0, prior_sd^2)` is fixed; the bias is a point estimate.
+
+    Args:
+        units: Number of outputs.
+        activation: As in `tf_keras.layers.Dense`.
+        use_bias: Whether to add a bias.
+        prior_sd: Standard deviation of the prior of each weight.
+        num_train: Number of training images (not of augmented views); needed to train with `fit`,
+            and can be set later: `layer.num_train = 7000`.
+        initial_sd: Posterior standard deviation at the start. None means `0.5 / sqrt(inputs)`, at
+            most `prior_sd`: noise of half a logit when the features are standardised.
+        seed: Fixes the initial weights and the perturbations. None draws one from `random`, which
+            `tf_keras.utils.set_random_seed` controls.
+        **kwargs: Name and the like, of every Keras layer.
+
+    Raises:
+        InputError: If a number is out of range.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        *,
+        activation: Any = None,  # noqa: ANN401 - as in Keras: name, function or None
+        use_bias: bool = True,
+        prior_sd: float = 0.15,
+        num_train: int | None = None,
+        initial_sd: float | None = None,
+        seed: int | None = None,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> None:
+        seed = random.randrange(2**31) if seed is None else seed
+        super().__init__(
+            units,
+            activation=activation,
+            kernel_posterior_fn=_normal_posterior(prior_sd, initial_sd, seed),
+            kernel_prior_fn=_normal_prior(prior_sd),
+            kernel_divergence_fn=None,
+            bias_posterior_fn=_point_posterior() if use_bias else None,
+            seed=seed,
+            **{**kwargs, "dtype": "float32"},
+        )
+        self.use_bias, self.prior_sd, self.initial_sd = use_bias, float(prior_sd), initial_sd
+        self._state = _State()
+        self._num_train: int | None = None
+        if num_train is not None:
+            self.num_train = num_train
+
+    @property
+    def num_train(self) -> int | None:
+        """Number of training images, by which the KL divergence in the loss is divided."""
+        return self._num_train
+
+    @num_train.setter
+    def num_train(self, number: int) -> None:
+        if isinstance(number, bool) or int(number) != number or number < 1:
+            raise InputError(f"`num_train` must be a number of images, 1 or more; got {number!r}")
+        self._num_train = int(number)
+        self._state.kl_weight.assign(1.0 / self._num_train)
+
+    def kl_divergence(self) -> tf.Tensor:
+        """Returns KL(posterior || prior) of the kernel, a scalar in nats, not divided by anything.
+
+        `sum(log(prior_sd / scale) + (scale^2 + loc^2) / (2 prior_sd^2) - 1/2)`.
+        """
+        normal = self.kernel_posterior.distribution
+        ratio = tf.square(normal.scale / self.prior_sd)
+        return 0.5 * tf.reduce_sum(
+            ratio + tf.square(normal.loc / self.prior_sd) - 1.0 - tf.math.log(ratio)
+        )
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """Returns activations (N, units) of one perturbation, or of the mean in mean mode.
+
+        Raises:
+            InputError: If `training` and `num_train` is not set.
+        """
+        if training is True and self._num_train is None:
+            raise InputError(
+                f"`num_train` of layer {self.name!r} must be set before training, since its KL "
+                "divergence is divided by the number of training images; use bayescam.fit, or "
+                "build_classifier(..., num_train=7000)"
+            )
+        self.add_loss(self._state.kl_weight * self.kl_divergence())
+        return super().call(inputs)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns what `from_config` needs: plain values, none of TFP's pickled functions."""
+        return {
+            **tf_keras.layers.Layer.get_config(self),
+            "units": self.units,
+            "activation": tf_keras.activations.serialize(self.activation),
+            "use_bias": self.use_bias,
+            "prior_sd": self.prior_sd,
+            "num_train": self.num_train,
+            "initial_sd": self.initial_sd,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> FlipoutDense:
+        """Returns a new layer from what `get_config` gave."""
+        return cls(**config)
+
+    def add_variable(self, *args: Any, **kwargs: Any) -> tf.Variable:  # noqa: ANN401
+        """Makes a weight for TFP, which calls this old name.
+
+        TFP would make the weights of a layer that is frozen when built untrainable for good; as in
+        other Keras layers, `layer.trainable` alone decides.
+        """
+        return self.add_weight(*args, **{**kwargs, "trainable": True})
+
+    def _apply_variational_kernel(self, inputs: tf.Tensor) -> tf.Tensor:
+        normal = self.kernel_posterior.distribution
+        self.kernel_posterior_tensor = None
+        mean = tf.matmul(inputs, normal.loc)
+        return tf.cond(
+            self._state.sampling,
+            lambda: mean + flipout_noise(inputs, normal.scale, seed=self._next_seed()),
+            lambda: mean,
+        )
+
+    def _next_seed(self) -> tf.Tensor:
+        call = self._state.calls.assign_add(1, read_value=True)
+        return tf.stack([tf.constant(self.seed, tf.int64), call])
+
+
+def flipout_noise(inputs: tf.Tensor, scale: tf.Tensor, *, seed: tf.Tensor) -> tf.Tensor:
+    """Returns `((inputs * r) @ (scale * eps)) * s`, of shape (N, units).
+
+    `eps` is one standard normal matrix shared by the batch, `r` and `s` are random signs of each
+    row (Wen et al. 2018, equation 4), so each row alone has variance `inputs^2 @ scale^2`.
+
+    Args:
+        inputs: (N, F).
+        scale: (F, units), standard deviations of the weights.
+        seed: A stateless seed, two integers.
+    """
+    seeds = tf.unstack(tf.random.split(seed, 3, alg="philox"))
+    scale = tf.convert_to_tensor(scale)
+    epsilon = tf.random.stateless_normal(scale.shape, seeds[0], dtype=scale.dtype, alg="philox")
+    rows = tf.shape(inputs)[:-1]
+    signs_in = rademacher(tf.shape(inputs), seed=seeds[1], dtype=inputs.dtype)
+    signs_out = rademacher(
+        tf.concat([rows, tf.shape(scale)[-1:]], 0), seed=seeds[2], dtype=inputs.dtype
+    )
+    return tf.matmul(inputs * signs_in, scale * epsilon) * signs_out
+
+
+def rademacher(
+    shape: Any,  # noqa: ANN401 - a tuple or a tensor
+    *,
+    seed: Any,  # noqa: ANN401 - two integers or a tensor
+    dtype: tf.DType = tf.float32,
+) -> tf.Tensor:
+    """Returns independent random signs, -1 or 1 with equal probability (variance 1)."""
+    bits = tf.random.stateless_uniform(shape, seed, 0, 2, dtype=tf.int32, alg="philox")
+    return tf.cast(2 * bits - 1, dtype)
+
+
+def variational_layers(model: tf_keras.Model) -> list[tf_keras.layers.Layer]:
+    """Returns the layers with a posterior over weights, in order, those of nested models too.
+
+    Ours and the stock dense layers of TFP (flipout, reparameterisation, local reparameterisation).
+    """
+    found = {id(layer): layer for layer in _all_layers(model) if isinstance(layer, _STOCK)}
+    return list(found.values())
+
+
+@contextmanager
+def posterior_mean(model: tf_keras.Model) -> Iterator[tf_keras.Model]:
+    """Makes all variational layers of `model` use their mean weights inside the `with` block.
+
+    It acts on compiled functions too, so `model.predict` need not be traced again.
+
+    Raises:
+        InputError: If the model has stock TFP layers, which have no mean mode.
+    """
+    layers = variational_layers(model)
+    for layer in layers:
+        if not isinstance(layer, FlipoutDense):
+            raise InputError(
+                f"layer {layer.name!r} is a stock {type(layer).__name__} of TFP and always samples;"
+                " the mean mode needs bayescam.models.FlipoutDense"
+            )
+    before = [bool(layer._state.sampling.numpy()) for layer in layers]
+    try:
+        for layer in layers:
+            layer._state.sampling.assign(False)
+        yield model
+    finally:
+        for layer, sampling in zip(layers, before, strict=True):
+            layer._state.sampling.assign(sampling)
+
+
+class _State(tf.__internal__.tracking.AutoTrackable):
+    """What compiled functions read afresh at each call, but which is no weight of the layer."""
+
+    def __init__(self) -> None:
+        with tf.init_scope():
+            self.kl_weight = tf.Variable(0.0, trainable=False, name="kl_weight")
+            self.sampling = tf.Variable(True, trainable=False, name="sampling")
+            self.calls = tf.Variable(0, trainable=False, dtype=tf.int64, name="calls")
+
+
+def _normal_posterior(prior_sd: float, initial_sd: float | None, seed: int) -> Any:  # noqa: ANN401
+    """Returns a TFP posterior function with initialisers of its own, made at build time."""
+    for name, value in {"prior_sd": prior_sd, "initial_sd": initial_sd}.items():
+        if value is not None and not (np.isfinite(value) and value > 0):
+            raise InputError(f"`{name}` must be a positive number; got {value!r}")
+
+    def make(dtype: tf.DType, shape: list[int], *args: Any) -> Any:  # noqa: ANN401
+        sd = min(0.5 / np.sqrt(shape[0]), prior_sd) if initial_sd is None else initial_sd
+        return tfp.layers.default_mean_field_normal_fn(
+            loc_initializer=tf_keras.initializers.GlorotUniform(seed=seed),
+            untransformed_scale_initializer=tf_keras.initializers.Constant(np.log(np.expm1(sd))),
+        )(dtype, shape, *args)
+
+    return make
+
+
+def _normal_prior(prior_sd: float) -> Any:  # noqa: ANN401
+    def make(dtype: tf.DType, shape: list[int], *args: Any) -> Any:  # noqa: ANN401
+        del args
+        normal = tfp.distributions.Normal(tf.zeros(shape, dtype), tf.constant(prior_sd, dtype))
+        return tfp.distributions.Independent(normal, len(shape))
+
+    return make
+
+
+def _point_posterior() -> Any:  # noqa: ANN401
+    return tfp.layers.default_mean_field_normal_fn(
+        is_singular=True, loc_initializer=tf_keras.initializers.Zeros()
+    )
+
+
+def _all_layers(layer: tf_keras.layers.Layer) -> Iterator[tf_keras.layers.Layer]:
+    """Yields a layer and those inside it: of models and of wrappers."""
+    yield layer
+    inner = getattr(layer, "layers", None) or [getattr(layer, "layer", None)]
+    for child in inner:
+        if isinstance(child, tf_keras.layers.Layer):
+            yield from _all_layers(child)
