@@ -13,6 +13,7 @@ from bayescam.models.layers import (
     SampledDropout,
     Standardization,
 )
+from bayescam.models.weights import WeightsReport, load_weights
 
 __all__ = [
     "BinaryLogits",
@@ -24,11 +25,13 @@ __all__ = [
     "Standardization",
     "Step",
     "Value",
+    "WeightsReport",
     "backbone_layers",
     "backbone_names",
     "build_classifier",
     "class_names",
     "flatten_model",
+    "load_weights",
     "posterior_mean",
     "rademacher",
     "variational_layers",

@@ -54,9 +54,9 @@ def find_backbone(name: str) -> Backbone:
         return Backbone(key, _squeezenet, np.eye(3)[::-1], -_BGR_MEAN)
     if key == "narrow_vgg":
         return Backbone(key, _narrow_vgg, np.eye(3) / 127.5, -np.ones(3))
-    if key not in _applications():
+    constructor = application(key)
+    if constructor is None:
         raise InputError(_unknown_backbone(name))
-    constructor = _applications()[key]
     matrix, offset = probe_preprocessing(import_module(constructor.__module__).preprocess_input)
 
     def build(images: Any, input_shape: tuple[int, int, int]) -> Any:  # noqa: ANN401
@@ -65,6 +65,11 @@ def find_backbone(name: str) -> Backbone:
         ).output
 
     return Backbone(key, build, matrix, offset)
+
+
+def application(name: str) -> Callable[..., tf_keras.Model] | None:
+    """Returns the constructor in `tf_keras.applications` called `name`, in whatever case."""
+    return _applications().get(name.lower())
 
 
 def probe_preprocessing(preprocess: Callable[[Array], Array]) -> tuple[Array, Array]:
@@ -105,7 +110,7 @@ def seed_weights(layers: list[tf_keras.layers.Layer], seed: int) -> None:
     generator = np.random.default_rng(seed)
     for layer in layers:
         for kind in ("kernel", "depthwise", "pointwise"):
-            initializer = getattr(layer, f"{kind}_initializer", None)
+            initializer: Any = getattr(layer, f"{kind}_initializer", None)
             weight = getattr(layer, "kernel" if kind == "kernel" else f"{kind}_kernel", None)
             if hasattr(initializer, "seed") and weight is not None:
                 config = {**initializer.get_config(), "seed": int(generator.integers(2**31))}

@@ -17,6 +17,7 @@ from bayescam.models.layers import (
     Standardization,
     check_class_names,
 )
+from bayescam.models.weights import load_weights
 from bayescam.types import InputError
 
 __all__ = ["HeadKind", "Pooling", "build_classifier", "class_names"]
@@ -87,6 +88,8 @@ def build_classifier(
     x = _dense(head, len(names), "logits", None, prior_sd, num_train, seeds[1])(x)
     model = tf_keras.Model(images, ClassLogits(names, name="class_logits")(x), name=found.name)
     seed_weights(backbone_layers(model), int(seeds[0]))
+    if weights is not None:
+        load_weights(model, weights)
     return model
 
 

@@ -62,6 +62,7 @@ class FlipoutDense(tfp.layers.DenseFlipout):
         seed: int | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
+        """Keeps the configuration; the weights are made when the number of inputs is known."""
         seed = random.randrange(2**31) if seed is None else seed
         super().__init__(
             units,

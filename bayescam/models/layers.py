@@ -33,27 +33,28 @@ class PixelNormalization(tf_keras.layers.Layer):
     """Affine map of RGB values in 0..255 to what a backbone expects, `matrix @ rgb + offset`.
 
     Args:
-        matrix: (3, 3), one row per output channel; it scales, and swaps channels for BGR networks.
-        offset: (3,).
+        matrix: (C, 3), one row per output channel: it scales, swaps channels for BGR networks, or
+            weighs them into one grey channel.
+        offset: (C,).
         **kwargs: Name and the like, of every Keras layer.
     """
 
     def __init__(self, matrix: ArrayLike, offset: ArrayLike, **kwargs: Any) -> None:  # noqa: ANN401
+        """Keeps the map."""
         super().__init__(**{**kwargs, "dtype": "float32"})
-        self.matrix, self.offset = np.float32(matrix), np.float32(offset)
-        if self.matrix.shape != (3, 3) or self.offset.shape != (3,):
+        self.matrix, self.offset = np.asarray(matrix, "float32"), np.asarray(offset, "float32")
+        if self.matrix.shape[1:] != (3,) or self.offset.shape != self.matrix.shape[:1]:
             raise InputError(
-                "`matrix` must have shape (3, 3) and `offset` (3,); got "
+                "`matrix` must have shape (C, 3) and `offset` (C,); got "
                 f"{self.matrix.shape} and {self.offset.shape}"
             )
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Returns the normalised images, float32 of the shape of `inputs`, (N, H, W, 3)."""
-        if np.array_equal(self.matrix, np.eye(3)):
-            return inputs + self.offset
-        if np.count_nonzero(self.matrix) == 3 and np.ptp(self.matrix.sum(axis=1)) == 0:
+        """Returns the normalised images, float32 (N, H, W, C), from `inputs`, (N, H, W, 3)."""
+        if (np.count_nonzero(self.matrix, axis=1) == 1).all():
             order = np.argmax(self.matrix != 0, axis=1)
-            return _swap(inputs, order) * self.matrix.sum(axis=1)[0] + self.offset
+            scale = self.matrix[np.arange(len(order)), order]
+            return _reorder(inputs, order.tolist()) * scale + self.offset
         return tf.tensordot(inputs, self.matrix.T, axes=1) + self.offset
 
     def get_config(self) -> dict[str, Any]:
@@ -72,6 +73,7 @@ class Standardization(tf_keras.layers.Layer):
     """
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401
+        """Fixes the type to float32."""
         super().__init__(**{**kwargs, "dtype": "float32"})
 
     def build(self, input_shape: tf.TensorShape) -> None:
@@ -112,6 +114,7 @@ class BinaryLogits(tf_keras.layers.Layer):
     """Two logits `[0, z]` from the one logit `z` of a sigmoid unit: the softmax is the sigmoid."""
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401
+        """Fixes the type to float32."""
         super().__init__(**{**kwargs, "dtype": "float32"})
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
@@ -127,6 +130,7 @@ class ClassLogits(tf_keras.layers.Layer):
     """
 
     def __init__(self, class_names: Sequence[str], **kwargs: Any) -> None:  # noqa: ANN401
+        """Keeps the names."""
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.class_names = check_class_names(class_names)
 
@@ -178,9 +182,9 @@ def check_class_names(class_names: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def _swap(inputs: tf.Tensor, order: np.ndarray) -> tf.Tensor:
-    if np.array_equal(order, [0, 1, 2]):
+def _reorder(inputs: tf.Tensor, order: list[int]) -> tf.Tensor:
+    if order == [0, 1, 2]:
         return inputs
-    if np.array_equal(order, [2, 1, 0]):
-        return tf.reverse(inputs, axis=[-1])
-    return tf.gather(inputs, order, axis=-1)
+    return (
+        tf.reverse(inputs, axis=[-1]) if order == [2, 1, 0] else tf.gather(inputs, order, axis=-1)
+    )
