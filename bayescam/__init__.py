@@ -10,8 +10,9 @@ matplotlib.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from bayescam.lazy import lazy_names
 
 if TYPE_CHECKING:
     from bayescam.data import (
@@ -53,34 +54,23 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "bayescam.data": (
-        "audit_records",
-        "read_chest_xray",
-        "read_covid_chestxray",
-        "read_ham10000",
-        "read_image_folder",
-        "read_records",
-        "read_table",
-        "split_records",
-        "write_phantoms",
-    ),
-    "bayescam.inference": ("draw_posterior",),
-    "bayescam.models": ("adapt_model", "build_classifier", "load_model", "save_model"),
-    "bayescam.types": ("InputError",),
-    "bayescam.workflows": ("analyze", "fit", "summarize"),
-}
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> object:
-    """Return the public object `name`, importing the subpackage that defines it."""
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOME_OF[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "bayescam.data": (
+            "audit_records",
+            "read_chest_xray",
+            "read_covid_chestxray",
+            "read_ham10000",
+            "read_image_folder",
+            "read_records",
+            "read_table",
+            "split_records",
+            "write_phantoms",
+        ),
+        "bayescam.inference": ("draw_posterior",),
+        "bayescam.models": ("adapt_model", "build_classifier", "load_model", "save_model"),
+        "bayescam.types": ("InputError",),
+        "bayescam.workflows": ("analyze", "fit", "summarize"),
+    },
+)

@@ -1,0 +1,251 @@
+"""`analyze`: draws of class probabilities and of their maps, of images in memory, with names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from scipy.special import softmax
+
+from bayescam.types import Array, CamDraws, InputError
+from bayescam.uncertainty import credible_interval, decompose
+from bayescam.workflows.folders import package_versions
+
+if TYPE_CHECKING:
+    import tf_keras
+
+    from bayescam.explain import CamExplainer
+
+__all__ = [
+    "Method",
+    "analyze",
+    "explain_padded",
+    "make_explainer",
+    "summarize",
+    "summarize_logits",
+    "target_indices",
+]
+
+Method = Literal["gradcam"]
+
+
+def analyze(
+    model: tf_keras.Model,
+    images: Array,
+    *,
+    num_samples: int = 100,
+    seed: int = 0,
+    targets: Literal["all"] | Sequence[str | int] = "all",
+    method: Method = "gradcam",
+    target_layer: str | None = None,
+    batch_size: int = 32,
+) -> xr.Dataset:
+    """Return draws of the logits and of the class activation maps of images.
+
+    Entry `draw=s` of both comes from the same weights, whatever the batch size.
+
+    Args:
+        model: a classifier with class names, of `build_classifier`, `adapt_model` or `load_model`.
+        images: RGB in 0..255, shape (N, H, W, 3), of the model's input size.
+        num_samples: how many posterior draws, S. A model with nothing random has one, an ensemble
+            one for each member; `num_samples` in the attributes says how many there are.
+        seed: key of the draws; more draws with the same seed begin with the same ones.
+        targets: classes whose maps are made, by name or index; "all" of them by default.
+        method: "gradcam" (Selvaraju et al. 2017, equations 1 and 2, of the logit).
+        target_layer: name of the layer whose maps are weighted; by default the last maps before
+            the head's pooling.
+        batch_size: images at a time.
+
+    Returns:
+        `logits` (draw, image, class) and `cam` (draw, image, target, row, column), float32; maps
+        are signed, unnormalised and at the resolution of the layer. Attributes: `seed`,
+        `num_samples`, `layer`, `method` and versions.
+
+    Raises:
+        InputError: if an argument does not fit; the line says which and why.
+    """
+    if batch_size < 1:
+        raise InputError(f"`batch_size` must be at least 1; got {batch_size}")
+    images = _check_images(images, model.input_shape)
+    explainer = make_explainer(
+        model,
+        num_samples=num_samples,
+        seed=seed,
+        targets=targets,
+        method=method,
+        target_layer=target_layer,
+    )
+    parts = list(_explain_batches(explainer, images, batch_size))
+    return _name_axes(model, explainer, parts, method)
+
+
+def make_explainer(
+    model: tf_keras.Model,
+    *,
+    num_samples: int,
+    seed: int,
+    targets: Literal["all"] | Sequence[str | int] = "all",
+    method: Method = "gradcam",
+    target_layer: str | None = None,
+) -> CamExplainer:
+    """Return the function from images to draws of logits and maps; arguments as in `analyze`."""
+    from bayescam.explain import CamExplainer
+    from bayescam.inference import draw_posterior
+    from bayescam.models import class_names
+
+    if method not in get_args(Method):
+        raise InputError(f"`method` must be one of {', '.join(get_args(Method))}; got {method!r}")
+    return CamExplainer(
+        draw_posterior(model, num_samples, seed=seed),
+        targets=target_indices(targets, class_names(model)),
+        target_layer=target_layer,
+    )
+
+
+def target_indices(
+    targets: Literal["all"] | Sequence[str | int], names: Sequence[str]
+) -> tuple[int, ...]:
+    """Return the class indices that `targets` names.
+
+    Example:
+        >>> target_indices(["mel", 0], ["nv", "mel"])
+        (1, 0)
+    """
+    if isinstance(targets, str):
+        if targets != "all":
+            raise InputError(
+                f'`targets` must be "all" or a list of classes; got {targets!r}. '
+                f"Did you mean [{targets!r}]?"
+            )
+        return tuple(range(len(names)))
+    unknown = [
+        t for t in targets if (t not in names if isinstance(t, str) else not 0 <= t < len(names))
+    ]
+    if unknown or not len(targets):
+        raise InputError(
+            f"`targets` must be classes of the model ({', '.join(names)}) or their indices; "
+            f"got {unknown[0] if unknown else list(targets)!r}"
+        )
+    return tuple(list(names).index(t) if isinstance(t, str) else int(t) for t in targets)
+
+
+def explain_padded(explainer: CamExplainer, images: Array, batch_size: int) -> CamDraws:
+    """Return the draws of at most `batch_size` images, computed as a full batch.
+
+    One shape of batch is traced once, whereas every new one costs about a forward pass.
+    """
+    count = len(images)
+    if count == batch_size:
+        return explainer(images)
+    padded = np.concatenate([images, np.repeat(images[:1], batch_size - count, axis=0)])
+    full = explainer(padded)
+    return CamDraws(full.logits[:, :count], full.cams[:, :count], full.features[:count])
+
+
+def summarize(dataset: xr.Dataset, *, level: float = 0.95) -> pd.DataFrame:
+    """Return one row per image: what the draws of its class probabilities say.
+
+    Args:
+        dataset: of `analyze`, or of `analysis.zarr`.
+        level: of the equal-tailed credible intervals.
+
+    Returns:
+        `image` (index), `predicted` (class of the largest mean probability), `confidence` (that
+        probability), `p_<class>_mean`, `_sd`, `_lower` and `_upper` over the draws, and
+        `predictive_entropy`, `expected_entropy`, `mutual_information` in nats.
+    """
+    if "logits" not in dataset or dataset["logits"].dims != ("draw", "image", "class"):
+        raise InputError(
+            "`dataset` must hold logits (draw, image, class), as bayescam.analyze returns; "
+            f"got variables {sorted(map(str, dataset.data_vars))}"
+        )
+    table = summarize_logits(
+        dataset["logits"].to_numpy(), [str(name) for name in dataset["class"].values], level=level
+    )
+    table.insert(0, "image", dataset["image"].to_numpy())
+    return table
+
+
+def summarize_logits(
+    logits: Array, class_names: Sequence[str], *, level: float = 0.95
+) -> pd.DataFrame:
+    """Return the columns of `summarize` without `image`, for logits (S, N, K)."""
+    probs = softmax(logits.astype(np.float64), axis=-1)
+    mean, spread = probs.mean(axis=0), probs.std(axis=0)
+    interval = credible_interval(probs, level=level)
+    columns: dict[str, Array] = {
+        "predicted": np.array(class_names, dtype=object)[mean.argmax(axis=1)],
+        "confidence": mean.max(axis=1),
+    }
+    for k, name in enumerate(class_names):
+        columns[f"p_{name}_mean"] = mean[:, k]
+        columns[f"p_{name}_sd"] = spread[:, k]
+        columns[f"p_{name}_lower"] = interval.lower[:, k]
+        columns[f"p_{name}_upper"] = interval.upper[:, k]
+    parts = decompose(probs)
+    columns["predictive_entropy"] = parts.predictive_entropy
+    columns["expected_entropy"] = parts.expected_entropy
+    columns["mutual_information"] = parts.mutual_information
+    return pd.DataFrame(columns).astype({"predicted": "str"})
+
+
+def _explain_batches(explainer: CamExplainer, images: Array, batch_size: int) -> Iterator[CamDraws]:
+    if len(images) <= batch_size:
+        yield explainer(images)
+        return
+    for start in range(0, len(images), batch_size):
+        yield explain_padded(explainer, images[start : start + batch_size], batch_size)
+
+
+def _name_axes(
+    model: tf_keras.Model, explainer: CamExplainer, parts: list[CamDraws], method: str
+) -> xr.Dataset:
+    from bayescam.models import class_names
+
+    names = class_names(model)
+    logits = _join([part.logits for part in parts])
+    return xr.Dataset(
+        {
+            "logits": (("draw", "image", "class"), logits),
+            "cam": (
+                ("draw", "image", "target", "row", "column"),
+                _join([part.cams for part in parts]),
+            ),
+        },
+        coords={
+            "image": np.arange(logits.shape[1]),
+            "class": list(names),
+            "target": [names[k] for k in explainer.targets],
+        },
+        attrs={
+            "seed": explainer.draws.seed,
+            "num_samples": explainer.draws.num_samples,
+            "layer": explainer.target_layer,
+            "method": method,
+            **{f"version_{name}": number for name, number in package_versions().items()},
+        },
+    )
+
+
+def _join(parts: list[Array]) -> Array:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+
+def _check_images(images: Array, input_shape: tuple[int | None, ...]) -> Array:
+    images = np.asarray(images)
+    expected = tuple(input_shape[1:])
+    fits = images.ndim == 4 and all(
+        want in (None, got) for want, got in zip(expected, images.shape[1:], strict=True)
+    )
+    if not fits or not len(images):
+        slip = " Is the image axis missing?" if images.ndim == 3 else ""
+        raise InputError(
+            f"`images` must have shape (N, {', '.join(map(str, expected))}), N at least 1; "
+            f"got {images.shape}.{slip}"
+        )
+    if images.dtype.kind not in "uif" or images.dtype.kind == "f" and not np.isfinite(images).all():
+        raise InputError(f"`images` must be finite numbers in 0..255; got dtype {images.dtype}")
+    return images

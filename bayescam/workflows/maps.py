@@ -1,0 +1,44 @@
+"""Summaries over the draws of a map, per pixel."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from bayescam.types import Array
+
+__all__ = ["MapSummary", "summarize_maps"]
+
+
+class MapSummary(NamedTuple):
+    """Per pixel of each map, shape (N, T, h, w), float32.
+
+    Attributes:
+        mean: mean of the signed maps over the draws.
+        sd: their standard deviation (divided by S).
+        p_relevant: share of the draws whose map lies above half the peak of `relu(mean)`; where
+            the mean is nowhere positive, that is the share of draws above zero.
+    """
+
+    mean: Array
+    sd: Array
+    p_relevant: Array
+
+
+def summarize_maps(cams: Array) -> MapSummary:
+    """Return mean, spread and P(relevant) of maps (S, N, T, h, w).
+
+    Example:
+        >>> draws = np.array([[1.0, 0.0], [3.0, 1.5]]).reshape(2, 1, 1, 1, 2)
+        >>> summary = summarize_maps(draws)
+        >>> summary.mean.ravel().tolist(), summary.p_relevant.ravel().tolist()
+        ([2.0, 0.75], [0.5, 0.5])
+    """
+    mean = cams.mean(axis=0)
+    peak = np.maximum(mean, 0).max(axis=(-2, -1), keepdims=True)
+    return MapSummary(
+        mean=mean.astype(np.float32),
+        sd=cams.std(axis=0).astype(np.float32),
+        p_relevant=(cams > 0.5 * peak).mean(axis=0).astype(np.float32),
+    )
