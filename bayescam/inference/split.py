@@ -68,7 +68,9 @@ class NetworkSplit:
 
         def make() -> Callable[..., Any]:
             network = self.graph.submodel(self.graph.input, keys)
-            return lambda images: [tf.cast(value, tf.float32) for value in network(images)]
+            return lambda images: [
+                tf.cast(value, tf.float32) for value in tf.nest.flatten(network(images))
+            ]
 
         return self.compiled(("prefix", keys), make)
 

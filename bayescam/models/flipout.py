@@ -92,6 +92,11 @@ class FlipoutDense(tfp.layers.DenseFlipout):
         self._num_train = int(number)
         self._state.kl_weight.assign(1.0 / self._num_train)
 
+    @property
+    def calls(self) -> tf.Variable:
+        """How many perturbations were drawn; with the seed it decides the next one."""
+        return self._state.calls
+
     def kl_divergence(self) -> tf.Tensor:
         """Returns KL(posterior || prior) of the kernel, a scalar in nats, not divided by anything.
 
