@@ -1,0 +1,50 @@
+"""Data: readers to one records table, decoding, grouped splits, leak audit, phantoms."""
+
+from __future__ import annotations
+
+from bayescam.data.audit import RecordsAudit, audit_records
+from bayescam.data.augmentation import AUGMENTATIONS, Augmentation, augment_batch
+from bayescam.data.chest_xray import read_chest_xray
+from bayescam.data.covid_chestxray import read_covid_chestxray
+from bayescam.data.duplicates import find_near_duplicates, hash_files
+from bayescam.data.folders import read_image_folder, read_mura
+from bayescam.data.ham10000 import read_ham10000
+from bayescam.data.images import ImageError, load_image, load_mask, resize_image
+from bayescam.data.loading import ImageLoader, SkippedImage, image_dataset
+from bayescam.data.records import RECORD_COLUMNS, SPLITS, check_records
+from bayescam.data.registry import READERS, parse_source, read_records
+from bayescam.data.splits import complete_split, recut_validation, split_records
+from bayescam.data.tables import read_chexpert, read_table
+
+__all__ = [
+    "AUGMENTATIONS",
+    "READERS",
+    "RECORD_COLUMNS",
+    "SPLITS",
+    "Augmentation",
+    "ImageError",
+    "ImageLoader",
+    "RecordsAudit",
+    "SkippedImage",
+    "audit_records",
+    "augment_batch",
+    "check_records",
+    "complete_split",
+    "find_near_duplicates",
+    "hash_files",
+    "image_dataset",
+    "load_image",
+    "load_mask",
+    "parse_source",
+    "read_chest_xray",
+    "read_chexpert",
+    "read_covid_chestxray",
+    "read_ham10000",
+    "read_image_folder",
+    "read_mura",
+    "read_records",
+    "read_table",
+    "recut_validation",
+    "resize_image",
+    "split_records",
+]
