@@ -1,0 +1,68 @@
+"""Figures, tables and the HTML report, from values alone.
+
+Names are loaded on first use: `import bayescam.report` does not load matplotlib.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bayescam.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from bayescam.report.case import MapSummary, build_case, encode_figure
+    from bayescam.report.curves import (
+        draw_confusion,
+        draw_entropy_histograms,
+        draw_reliability,
+        draw_risk_coverage,
+    )
+    from bayescam.report.density import draw_class_densities, unit_interval_density
+    from bayescam.report.html import CaseMaps, CaseReport, ReportFigure, render_report
+    from bayescam.report.maps import MapMode, draw_map_panels, scale_map, upsample_map
+    from bayescam.report.style import class_colors, figure_style
+    from bayescam.report.tables import format_interval, interval_table, to_markdown, to_text
+
+__all__ = [
+    "CaseMaps",
+    "CaseReport",
+    "MapMode",
+    "MapSummary",
+    "ReportFigure",
+    "build_case",
+    "class_colors",
+    "draw_class_densities",
+    "draw_confusion",
+    "draw_entropy_histograms",
+    "draw_map_panels",
+    "draw_reliability",
+    "draw_risk_coverage",
+    "encode_figure",
+    "figure_style",
+    "format_interval",
+    "interval_table",
+    "render_report",
+    "scale_map",
+    "to_markdown",
+    "to_text",
+    "unit_interval_density",
+    "upsample_map",
+]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        f"{__name__}.case": ("MapSummary", "build_case", "encode_figure"),
+        f"{__name__}.curves": (
+            "draw_confusion",
+            "draw_entropy_histograms",
+            "draw_reliability",
+            "draw_risk_coverage",
+        ),
+        f"{__name__}.density": ("draw_class_densities", "unit_interval_density"),
+        f"{__name__}.html": ("CaseMaps", "CaseReport", "ReportFigure", "render_report"),
+        f"{__name__}.maps": ("MapMode", "draw_map_panels", "scale_map", "upsample_map"),
+        f"{__name__}.style": ("class_colors", "figure_style"),
+        f"{__name__}.tables": ("format_interval", "interval_table", "to_markdown", "to_text"),
+    },
+)

@@ -1,0 +1,161 @@
+"""The density plot: one curve per class, how probable the draws say the class is.
+
+The figure of Kraan, "Medical image analysis using probabilistic layers and Grad-CAM", with two
+repairs: the density does not leak outside [0, 1], and draws without spread are shown as a line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike, NDArray
+
+from bayescam.report.style import class_colors
+from bayescam.types import InputError
+
+__all__ = ["draw_class_densities", "unit_interval_density"]
+
+LegendPlace = Literal["right", "below", "none"]
+
+_GRID = np.linspace(0.0, 1.0, 513)
+_MIN_BANDWIDTH = 0.004  # about one screen pixel of the axis, twice the step of the grid
+_NO_SPREAD = 1e-6
+_MAX_CLASSES = 8
+
+
+def draw_class_densities(
+    probs: ArrayLike,
+    class_names: Sequence[str],
+    *,
+    ax: Axes,
+    classes: Sequence[str] | None = None,
+    level: float = 0.95,
+    legend: LegendPlace = "right",
+    title: str | None = None,
+) -> Axes:
+    """Draws the density over the draws of each class probability of one image.
+
+    Args:
+        probs: (S, K), draws of the class probabilities of one image.
+        class_names: K names.
+        ax: where to draw.
+        classes: names to show; by default all, or the 8 most probable when there are more.
+        level: of the equal-tailed intervals in the legend.
+        legend: "right" of the axes, "below" it, or "none"; lists the most probable class first,
+            with its mean and interval.
+        title: above the axes.
+
+    Returns:
+        `ax`. A class whose draws do not vary (a head without posterior, a single draw) is a
+        vertical line. The y axis fits the two most probable classes; narrower peaks of other
+        classes leave it at the top, and a note says so.
+
+    Raises:
+        InputError: another shape, values outside [0, 1], or an unknown name.
+    """
+    draws = _check(probs, class_names, legend)
+    shown = _shown_classes(draws, class_names, classes)
+    colors = class_colors(class_names)
+    peaks = []
+    for k in shown:
+        color, label = colors[class_names[k]], _label(class_names[k], draws[:, k], level)
+        if np.ptp(draws[:, k]) < _NO_SPREAD:
+            ax.axvline(draws[:, k].mean(), color=color, linewidth=2.0, label=label)
+            continue
+        density = unit_interval_density(draws[:, k], _GRID)
+        peaks.append(float(density.max()))
+        ax.plot(_GRID, density, color=color, linewidth=1.8, label=label)
+        ax.fill_between(_GRID, density, color=color, alpha=0.18, linewidth=0)
+    _finish(ax, peaks, title)
+    _draw_legend(ax, legend, level)
+    return ax
+
+
+def unit_interval_density(values: ArrayLike, grid: ArrayLike) -> NDArray[np.float64]:
+    """A Gaussian kernel density of values in [0, 1], reflected at both ends so that it sums to 1.
+
+    Args:
+        values: (S,), at least two different ones.
+        grid: (G,), where to evaluate it, within [0, 1].
+
+    Returns:
+        (G,). The bandwidth is Silverman's (1986, equation 3.31),
+        `0.9 * min(sd, IQR / 1.34) * S**-0.2`, between 0.004 and 0.25.
+    """
+    points, at = np.asarray(values, np.float64), np.asarray(grid, np.float64)
+    bandwidth = _bandwidth(points)
+    images = np.concatenate([sign * points + shift for sign in (1, -1) for shift in (-2, 0, 2)])
+    near = images[(images > -5 * bandwidth) & (images < 1 + 5 * bandwidth)]
+    distance = (at[:, np.newaxis] - near) / bandwidth
+    kernel = np.exp(-0.5 * distance**2).sum(axis=1)
+    return kernel / (len(points) * bandwidth * np.sqrt(2.0 * np.pi))
+
+
+def _bandwidth(points: NDArray[np.float64]) -> float:
+    quartiles = np.quantile(points, [0.25, 0.75])
+    sd, robust = points.std(ddof=1), (quartiles[1] - quartiles[0]) / 1.34
+    spread = min(sd, robust) if robust > 0 else sd
+    return float(np.clip(0.9 * spread * len(points) ** -0.2, _MIN_BANDWIDTH, 0.25))
+
+
+def _label(name: str, draws: NDArray[np.float64], level: float) -> str:
+    mean, (lower, upper) = draws.mean(), np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return f"{name}  {mean:.2f} [{lower:.2f}, {upper:.2f}]"
+
+
+def _finish(ax: Axes, peaks: list[float], title: str | None) -> None:
+    ax.set_xlim(-0.01, 1.01)
+    ax.set_xlabel("probability")
+    if peaks:
+        top = 1.12 * max(peaks[:2])
+        ax.set_ylim(0.0, top)
+        ax.set_ylabel("density")
+        if max(peaks) > top:
+            note = "narrow peaks are cut off"
+            ax.text(0.99, 0.98, note, ha="right", va="top", fontsize=7, transform=ax.transAxes)
+    else:
+        ax.set_ylim(0.0, 1.0)
+        ax.set_yticks([])
+        ax.set_ylabel("no spread: one value per class")
+    if title is not None:
+        ax.set_title(title, loc="left")
+
+
+def _draw_legend(ax: Axes, place: LegendPlace, level: float) -> None:
+    heading = f"mean [{100 * level:g} % interval]"
+    if place == "right":
+        ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.02), title=heading, alignment="left")
+    elif place == "below":
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, title=heading)
+
+
+def _shown_classes(
+    draws: NDArray[np.float64], class_names: Sequence[str], classes: Sequence[str] | None
+) -> list[int]:
+    """Column numbers, most probable first."""
+    unknown = [name for name in classes or () if name not in class_names]
+    if unknown:
+        raise InputError(f"`classes` names {unknown[0]!r}; the classes are {list(class_names)}.")
+    order = [int(k) for k in np.argsort(-draws.mean(axis=0), kind="stable")]
+    if classes is None:
+        return order[:_MAX_CLASSES]
+    return [k for k in order if class_names[k] in classes]
+
+
+def _check(
+    probs: ArrayLike, class_names: Sequence[str], legend: LegendPlace
+) -> NDArray[np.float64]:
+    draws = np.asarray(probs, dtype=np.float64)
+    if draws.ndim != 2 or draws.shape[1] != len(class_names) or len(draws) == 0:
+        raise InputError(
+            f"`probs` must have shape (S, {len(class_names)}), the draws of one image; "
+            f"got {draws.shape}."
+        )
+    if not ((draws >= -1e-3) & (draws <= 1 + 1e-3)).all():
+        raise InputError("`probs` must lie between 0 and 1. Are these logits?")
+    if legend not in get_args(LegendPlace):
+        raise InputError(f"`legend` must be one of {get_args(LegendPlace)}; got {legend!r}.")
+    return draws
