@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bayescam.models.adapt import adapt_model
 from bayescam.models.backbones import backbone_layers, backbone_names
 from bayescam.models.compose import build_classifier, class_names
 from bayescam.models.flipout import FlipoutDense, posterior_mean, rademacher, variational_layers
@@ -13,6 +14,7 @@ from bayescam.models.layers import (
     SampledDropout,
     Standardization,
 )
+from bayescam.models.saving import load_model, save_model
 from bayescam.models.weights import WeightsReport, load_weights
 
 __all__ = [
@@ -26,13 +28,16 @@ __all__ = [
     "Step",
     "Value",
     "WeightsReport",
+    "adapt_model",
     "backbone_layers",
     "backbone_names",
     "build_classifier",
     "class_names",
     "flatten_model",
+    "load_model",
     "load_weights",
     "posterior_mean",
     "rademacher",
+    "save_model",
     "variational_layers",
 ]

@@ -47,7 +47,7 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class LayerGraph:
-    """Layer calls in the order of execution; `shapes` holds the shape of each value, batch first."""
+    """Layer calls in order of execution; `shapes` holds the shape of each value, batch first."""
 
     steps: tuple[Step, ...]
     input: int

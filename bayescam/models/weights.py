@@ -78,7 +78,8 @@ def _assign(
     layers: Sequence[tf_keras.layers.Layer], arrays: Mapping[str, Mapping[str, Array]]
 ) -> WeightsReport:
     source = _match_names([layer.name for layer in layers], list(arrays))
-    loaded, mismatched = [], []
+    loaded: list[str] = []
+    mismatched: list[str] = []
     for layer in layers:
         if layer.name in source:
             values = _in_order(layer, arrays[source[layer.name]])
@@ -97,7 +98,7 @@ def _assign(
 
 def _match_names(ours: Sequence[str], theirs: Sequence[str]) -> dict[str, str]:
     """Returns the name in the file for each of our names that has one."""
-    pairs = {}
+    pairs: dict[str, str] = {}
     for kind in {_automatic_kind(name) for name in ours} - {None}:
         numbered = [
             sorted((name for name in names if _automatic_kind(name) == kind), key=_number)
@@ -135,7 +136,7 @@ def _read_arrays(path: Path) -> dict[str, dict[str, Array]]:
         )
     try:
         with h5py.File(path, "r") as file:
-            root = file["model_weights"] if "model_weights" in file else file
+            root = file.get("model_weights", file)
             if not _strings(root, "layer_names"):
                 raise InputError(
                     f"{path}: has no list of layers (attribute 'layer_names'); `weights` must be "
