@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -32,6 +32,7 @@ __all__ = [
     "work_folder",
     "write_atomically",
     "write_json",
+    "write_skipped",
     "write_table",
 ]
 
@@ -207,3 +208,9 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
         write_atomically(path, lambda file: table.to_parquet(file, index=False))
     else:
         write_atomically(path, lambda file: table.to_csv(file, index=False))
+
+
+def write_skipped(folder: Path, skipped: Sequence[tuple[int, str, str]]) -> None:
+    """Write `skipped.csv` (path, reason), with its heading even when nothing was skipped."""
+    rows = [(path, reason) for _, path, reason in skipped]
+    write_table(folder / "skipped.csv", pd.DataFrame(rows, columns=["path", "reason"]))

@@ -8,10 +8,10 @@ import numpy as np
 
 from bayescam.types import Array
 
-__all__ = ["MapSummary", "summarize_maps"]
+__all__ = ["MapStatistics", "summarize_maps"]
 
 
-class MapSummary(NamedTuple):
+class MapStatistics(NamedTuple):
     """Per pixel of each map, shape (N, T, h, w), float32.
 
     Attributes:
@@ -26,7 +26,7 @@ class MapSummary(NamedTuple):
     p_relevant: Array
 
 
-def summarize_maps(cams: Array) -> MapSummary:
+def summarize_maps(cams: Array) -> MapStatistics:
     """Return mean, spread and P(relevant) of maps (S, N, T, h, w).
 
     Example:
@@ -37,7 +37,7 @@ def summarize_maps(cams: Array) -> MapSummary:
     """
     mean = cams.mean(axis=0)
     peak = np.maximum(mean, 0).max(axis=(-2, -1), keepdims=True)
-    return MapSummary(
+    return MapStatistics(
         mean=mean.astype(np.float32),
         sd=cams.std(axis=0).astype(np.float32),
         p_relevant=(cams > 0.5 * peak).mean(axis=0).astype(np.float32),

@@ -111,7 +111,7 @@ class AnalysisStore:
     @property
     def analysed(self) -> NDArray[np.bool_]:
         """Which images are done, shape (N,)."""
-        return np.asarray(self._group["analysed"][:], dtype=bool)
+        return np.asarray(self._array("analysed")[:], dtype=bool)
 
     def write(self, indices: NDArray[np.int64], values: CamDraws) -> None:
         """Write the draws of some images of one batch, then mark them as analysed."""
@@ -126,12 +126,17 @@ class AnalysisStore:
 
     def logits(self, indices: NDArray[np.int64]) -> Array:
         """Return the logits (S, n, K) of these images."""
-        return np.asarray(self._group["logits"].oindex[:, indices, :])
+        return np.asarray(self._array("logits").oindex[:, indices, :])
+
+    def _array(self, name: str) -> zarr.Array:
+        array = self._group[name]
+        assert isinstance(array, zarr.Array)
+        return array
 
     def _write_region(
         self, name: str, axis: int, indices: NDArray[np.int64], values: Array
     ) -> None:
-        array = self._group[name]
+        array = self._array(name)
         first, last = int(indices[0]), int(indices[-1])
         before = (slice(None),) * axis
         if last - first + 1 == len(indices):

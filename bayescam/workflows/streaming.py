@@ -1,0 +1,292 @@
+"""`bayescam analyze`: any number of images, batch by batch, in bounded memory, to a folder.
+
+An analysis folder holds `analysis.zarr` (see `store`), `predictions.parquet` (one row per analysed
+image; its column `image` is the index in the zarr arrays), `records.parquet` (one row per index),
+`skipped.csv` and `manifest.json`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bayescam.data import ImageLoader, SkippedImage, check_records
+from bayescam.explain import CamExplainer
+from bayescam.models import class_names
+from bayescam.types import InputError
+from bayescam.workflows.analysis import explain_padded, make_explainer, summarize_logits
+from bayescam.workflows.folders import (
+    data_fingerprint,
+    new_manifest,
+    work_folder,
+    write_skipped,
+    write_table,
+)
+from bayescam.workflows.progress import progress_bars
+from bayescam.workflows.store import AnalysisStore, MapsKind, StoreLayout
+from bayescam.workflows.train import Run, load_run
+
+__all__ = ["AnalysisOptions", "AnalysisOutcome", "SplitChoice", "analyze_records", "select_records"]
+
+SplitChoice = Literal["train", "val", "test", "all"]
+_RECORD_COLUMNS = ("image_id", "path", "label", "group", "split")
+_IMAGES_PER_BLOCK = 1024
+
+
+@dataclass(frozen=True)
+class AnalysisOptions:
+    """How to analyze.
+
+    Attributes:
+        split: which images: of one split, or all; by default val and test as split at training,
+            or all images of data that the run does not know.
+        maps: keep the maps of every "draw", or their "summary" (mean, sd, P(relevant)).
+        num_samples: how many posterior draws.
+        seed: key of the draws.
+        target_layer: layer whose maps are weighted; see `analyze`.
+        batch_size: images at a time, and in one chunk on disk.
+    """
+
+    split: SplitChoice | None = None
+    maps: MapsKind = "draws"
+    num_samples: int = 100
+    seed: int = 0
+    target_layer: str | None = None
+    batch_size: int = 32
+
+    def __post_init__(self) -> None:
+        """Refuse what is not a choice."""
+        if self.maps not in get_args(MapsKind):
+            raise InputError(f'`maps` must be "draws" or "summary"; got {self.maps!r}')
+        if self.split not in (None, *get_args(SplitChoice)):
+            raise InputError(f"`split` must be train, val, test or all; got {self.split!r}")
+        if self.batch_size < 1:
+            raise InputError(f"`batch_size` must be at least 1; got {self.batch_size}")
+
+
+@dataclass(frozen=True)
+class AnalysisOutcome:
+    """What `analyze_records` did: where, how many images, and which could not be decoded."""
+
+    folder: Path
+    num_analysed: int
+    skipped: tuple[SkippedImage, ...]
+
+
+def analyze_records(
+    run_folder: str | os.PathLike[str],
+    records: pd.DataFrame | None = None,
+    *,
+    out: str | os.PathLike[str],
+    options: AnalysisOptions | None = None,
+    progress: bool = True,
+    announce: Callable[[str], object] | None = None,
+) -> AnalysisOutcome:
+    """Analyze the images of records with the model of a run, and write an analysis folder.
+
+    A call that was killed carries on from `out.partial` at the first batch that is not done.
+    Images that cannot be decoded are left out and listed in `skipped.csv`.
+
+    Args:
+        run_folder: a finished run folder.
+        records: what to analyze; by default the records of the run.
+        out: the folder to make.
+        options: how to analyze.
+        progress: show a bar on standard error.
+        announce: told, before the work, what is about to be done and how large it will be.
+
+    Returns:
+        What was done.
+
+    Raises:
+        InputError: the folder, the records or an option does not fit.
+    """
+    options = options or AnalysisOptions()
+    run = load_run(run_folder)
+    chosen = select_records(run.records if records is None else records, run.records, options.split)
+    explainer = make_explainer(
+        run.model,
+        num_samples=options.num_samples,
+        seed=options.seed,
+        target_layer=options.target_layer,
+    )
+    names = class_names(run.model)
+    layout = _layout(explainer, len(names), len(chosen), options)
+    if announce is not None:
+        announce(_announcement(layout))
+    manifest = new_manifest(
+        "analysis",
+        seed=options.seed,
+        fingerprint=data_fingerprint(chosen),
+        settings=_settings(run, explainer, options),
+    )
+    with work_folder(out, manifest) as folder:
+        store = _open_store(folder, layout, run, explainer, manifest["versions"])
+        skipped = _analyze_pending(store, explainer, chosen, run, progress=progress)
+        write_table(folder / "records.parquet", chosen)
+        predictions = _predictions(store, chosen, names)
+        write_table(folder / "predictions.parquet", predictions)
+        write_skipped(folder, skipped)
+    return AnalysisOutcome(Path(out).expanduser(), len(predictions), tuple(skipped))
+
+
+def select_records(
+    records: pd.DataFrame, known: pd.DataFrame, split: SplitChoice | None
+) -> pd.DataFrame:
+    """Return the rows to analyze, with the split that they had at training.
+
+    Images are recognised by `image_id`. Where the run knows none of them the data is new: its own
+    split, if any, is kept, and without `split` all of it is analyzed. Otherwise images that the
+    run does not know have no split, and only "all" includes them.
+
+    Args:
+        records: the data.
+        known: the records of the run.
+        split: which images; by default val and test, or all of new data.
+
+    Raises:
+        InputError: nothing is left.
+    """
+    check_records(records)
+    split_of = known.drop_duplicates("image_id").set_index("image_id")["split"]
+    if records["image_id"].isin(split_of.index).any():
+        records = records.assign(split=records["image_id"].map(split_of).astype("str"))
+        wanted = {None: ["val", "test"], "all": None}.get(split, [str(split)])
+    else:
+        wanted = None if split in (None, "all") else [str(split)]
+    chosen = records if wanted is None else records[records["split"].isin(wanted)]
+    if chosen.empty:
+        found = ", ".join(sorted(records["split"].dropna().unique())) or "none"
+        raise InputError(
+            f"no image is in split {' or '.join(wanted or [])}; the splits of this data are: "
+            f"{found}. Give --split all for every image."
+        )
+    return chosen.reset_index(drop=True)
+
+
+def _layout(
+    explainer: CamExplainer, num_classes: int, num_images: int, options: AnalysisOptions
+) -> StoreLayout:
+    height, width = explainer.map_shape
+    sizes = {
+        "draw": explainer.draws.num_samples,
+        "image": num_images,
+        "class": num_classes,
+        "target": len(explainer.targets),
+        "row": height,
+        "column": width,
+        "feature": explainer.num_features,
+    }
+    return StoreLayout(sizes, options.maps, min(options.batch_size, num_images))
+
+
+def _announcement(layout: StoreLayout) -> str:
+    size = layout.sizes
+    unit, scale = ("GB", 1e9) if layout.num_bytes >= 1e9 else ("MB", 1e6)
+    return (
+        f"{size['image']} images x {size['draw']} draws x {size['target']} maps of "
+        f"{size['row']}x{size['column']} ({layout.maps}): {layout.num_bytes / scale:.1f} {unit}"
+    )
+
+
+def _settings(
+    run: Run, explainer: CamExplainer, options: AnalysisOptions
+) -> dict[str, str | int | list[str]]:
+    return {
+        "model": run.fingerprint,
+        "class_names": list(class_names(run.model)),
+        "num_samples": explainer.draws.num_samples,
+        "maps": options.maps,
+        "layer": explainer.target_layer,
+        "batch_size": options.batch_size,
+    }
+
+
+def _open_store(
+    folder: Path,
+    layout: StoreLayout,
+    run: Run,
+    explainer: CamExplainer,
+    versions: dict[str, str],
+) -> AnalysisStore:
+    path = folder / "analysis.zarr"
+    if (path / ".zmetadata").exists():
+        return AnalysisStore(path, layout)
+    names = class_names(run.model)
+    return AnalysisStore.create(
+        path,
+        layout,
+        class_names=names,
+        target_names=[names[k] for k in explainer.targets],
+        attributes={
+            "seed": explainer.draws.seed,
+            "num_samples": explainer.draws.num_samples,
+            "layer": explainer.target_layer,
+            "method": "gradcam",
+            **{f"version_{name}": number for name, number in versions.items()},
+        },
+    )
+
+
+def _analyze_pending(
+    store: AnalysisStore,
+    explainer: CamExplainer,
+    records: pd.DataFrame,
+    run: Run,
+    *,
+    progress: bool,
+) -> list[SkippedImage]:
+    """Analyze what is not done; return what could not be decoded."""
+    size = store.layout.batch_size
+    pending = np.flatnonzero(~store.analysed)
+    loader = ImageLoader(
+        records["path"].tolist(), run.model.input_shape[1:], batch_size=size, indices=pending
+    )
+    done = len(records) - len(pending)
+    with progress_bars(shown=progress) as report:
+        report("analyze", done, len(records), "")
+        for indices, images in _aligned_batches(loader, size):
+            store.write(indices, explain_padded(explainer, images, size))
+            done += len(indices)
+            report("analyze", done + len(loader.skipped), len(records), "")
+    return loader.skipped
+
+
+def _aligned_batches(
+    loader: ImageLoader, size: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
+    """Cut what the loader yields where a chunk ends, so that no write touches two chunks."""
+    indices = np.empty(0, dtype=np.int64)
+    images: NDArray[np.uint8] = np.empty((0, *loader.size, 3), dtype=np.uint8)
+    for new_indices, new_images in loader:
+        indices = np.concatenate([indices, new_indices])
+        images = np.concatenate([images, new_images])
+        while indices[-1] // size > indices[0] // size:
+            cut = int(np.searchsorted(indices, (indices[0] // size + 1) * size))
+            yield indices[:cut], images[:cut]
+            indices, images = indices[cut:], images[cut:]
+    if len(indices):
+        yield indices, images
+
+
+def _predictions(
+    store: AnalysisStore, records: pd.DataFrame, names: tuple[str, ...]
+) -> pd.DataFrame:
+    """One row per analysed image: what it is, and the summary of its draws."""
+    analysed = np.flatnonzero(store.analysed)
+    if not len(analysed):
+        raise InputError("none of the images could be decoded; nothing was analyzed")
+    parts = [
+        summarize_logits(store.logits(analysed[start : start + _IMAGES_PER_BLOCK]), names)
+        for start in range(0, len(analysed), _IMAGES_PER_BLOCK)
+    ]
+    known = records.loc[analysed, list(_RECORD_COLUMNS)].reset_index(drop=True)
+    known.insert(0, "image", analysed)
+    return pd.concat([known, pd.concat(parts, ignore_index=True)], axis=1)

@@ -1,0 +1,275 @@
+"""`fit` and `bayescam train`: from records to a run folder that the other commands read.
+
+A run folder holds `config.yaml`, `manifest.json`, `records.parquet` (with the split),
+`skipped.csv`, `feature_statistics.npz`, `model/model.keras` and `history.csv`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import tf_keras
+
+from bayescam.data import (
+    AUGMENTATIONS,
+    ImageLoader,
+    SkippedImage,
+    augment_batch,
+    check_records,
+    complete_split,
+    read_records,
+)
+from bayescam.inference.features import TrainingImages
+from bayescam.inference.training import FitResult, TrainingSettings, fit_classifier
+from bayescam.models import build_classifier, class_names, load_model, save_model
+from bayescam.types import Array, InputError
+from bayescam.workflows.config import AugmentationName, DataConfig, TrainConfig
+from bayescam.workflows.folders import (
+    data_fingerprint,
+    file_fingerprint,
+    new_manifest,
+    read_manifest,
+    work_folder,
+    write_atomically,
+    write_skipped,
+    write_table,
+)
+from bayescam.workflows.progress import ProgressReport, progress_bars
+
+__all__ = ["Run", "fit", "load_run", "train_run"]
+
+_WORK = "work"
+
+
+class Run(NamedTuple):
+    """A finished run folder: its model, its records with their split, and its fingerprint."""
+
+    model: tf_keras.Model
+    records: pd.DataFrame
+    fingerprint: str
+
+
+def fit(
+    model: tf_keras.Model,
+    train_records: pd.DataFrame,
+    val_records: pd.DataFrame,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    settings: TrainingSettings | None = None,
+    augmentation: AugmentationName = "none",
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Train a classifier in place on records and return its history, one row per epoch.
+
+    The prefix of the network is run once per image and view and cached; the KL divergence is
+    divided by the number of training images; the epoch with the best validation log-likelihood is
+    kept.
+
+    Args:
+        model: a classifier with class names; its head is trained, and the last layers of its
+            backbone if `settings.fine_tune_layers` says so.
+        train_records: images to train on; every label must be a class of the model.
+        val_records: images to stop early with; no group may be in both.
+        out: run folder to write, for `bayescam analyze`; a call that was killed carries on from
+            `out.partial`. Without it everything stays in memory.
+        settings: how to train; `TrainingSettings()` has the defaults.
+        augmentation: random views of the training images: "none", "skin" or "chest".
+        progress: show bars on standard error.
+
+    Returns:
+        Columns `stage, epoch, loss, kl_divergence, validation_log_likelihood,
+        validation_accuracy, seconds`.
+
+    Raises:
+        InputError: records or settings do not fit, or `out` exists.
+    """
+    settings = settings or TrainingSettings()
+    records = pd.concat(
+        [train_records.assign(split="train"), val_records.assign(split="val")], ignore_index=True
+    )
+    check_records(records)
+    with progress_bars(shown=progress) as report:
+        if out is None:
+            records, _ = _drop_undecodable(records, model.input_shape[1:], report)
+            memory = replace(settings, cache="memory")
+            return pd.DataFrame(_train(model, records, memory, augmentation, report).history)
+        config = TrainConfig(
+            seed=settings.seed,
+            data=DataConfig(augmentation=augmentation),
+            model=None,
+            training=settings,
+        )
+        return _fit_folder(model, records, config, Path(out), report)
+
+
+def train_run(
+    config: TrainConfig, out: str | os.PathLike[str], *, progress: bool = True
+) -> pd.DataFrame:
+    """Do what `bayescam train` does: read, split, build, train, and write the run folder.
+
+    Args:
+        config: of the whole run; needs `data.source` and `model`.
+        out: the run folder to make.
+        progress: show bars on standard error.
+
+    Returns:
+        The history, as `fit`.
+    """
+    if config.data.source is None or config.model is None:
+        raise InputError("`config` must name data.source and model to train from the command line")
+    records = read_records(
+        config.data.source, published_split=config.data.published_split, seed=config.seed
+    )
+    records = complete_split(records, seed=config.seed)
+    records = records[records["label"].notna()].reset_index(drop=True)
+    names = sorted(records.loc[records["split"] == "train", "label"].unique())
+    settings = {**dict(config.model), "weights": _expand(config.model.weights)}
+    model = build_classifier(**settings, class_names=names, seed=config.seed)
+    with progress_bars(shown=progress) as report:
+        return _fit_folder(model, records, config, Path(out), report)
+
+
+def load_run(folder: str | os.PathLike[str]) -> Run:
+    """Return what a finished run folder holds.
+
+    Raises:
+        InputError: not a finished run folder.
+    """
+    path = Path(folder).expanduser()
+    read_manifest(path, "run")
+    model_file = path / "model" / "model.keras"
+    return Run(
+        load_model(model_file),
+        pd.read_parquet(path / "records.parquet"),
+        file_fingerprint(model_file),
+    )
+
+
+def _fit_folder(
+    model: tf_keras.Model,
+    records: pd.DataFrame,
+    config: TrainConfig,
+    out: Path,
+    report: ProgressReport,
+) -> pd.DataFrame:
+    settings = {**config.model_dump(mode="json"), "class_names": list(class_names(model))}
+    manifest = new_manifest(
+        "run",
+        seed=config.seed,
+        fingerprint=data_fingerprint(records),
+        settings={name: value for name, value in settings.items() if name != "seed"},
+    )
+    with work_folder(out, manifest) as folder:
+        kept = _kept_records(records, model.input_shape[1:], folder, report)
+        work = folder / _WORK
+        augmentation = config.data.augmentation
+        result = _train(model, kept, config.settings, augmentation, report, work=work)
+        config.write(folder / "config.yaml")
+        _write_result(model, result, folder)
+        shutil.rmtree(work, ignore_errors=True)
+    return pd.DataFrame(result.history)
+
+
+def _kept_records(
+    records: pd.DataFrame, input_shape: tuple[int, ...], folder: Path, report: ProgressReport
+) -> pd.DataFrame:
+    """The records whose images can be decoded; what a killed run found out is not done again."""
+    table = folder / "records.parquet"
+    if table.exists():
+        return pd.read_parquet(table)
+    kept, skipped = _drop_undecodable(records, input_shape, report)
+    write_skipped(folder, skipped)
+    write_table(table, kept)
+    return kept
+
+
+def _drop_undecodable(
+    records: pd.DataFrame, input_shape: tuple[int, ...], report: ProgressReport
+) -> tuple[pd.DataFrame, list[SkippedImage]]:
+    used = records["split"].isin(["train", "val"]).to_numpy()
+    loader = ImageLoader(
+        records["path"].tolist(), input_shape, batch_size=32, indices=np.flatnonzero(used)
+    )
+    done = 0
+    for indices, _ in loader:
+        done += len(indices)
+        report("check", done + len(loader.skipped), int(used.sum()), "")
+    bad = {item.index for item in loader.skipped}
+    keep = [index not in bad for index in range(len(records))]
+    return records[keep].reset_index(drop=True), loader.skipped
+
+
+def _train(
+    model: tf_keras.Model,
+    records: pd.DataFrame,
+    settings: TrainingSettings,
+    augmentation: AugmentationName,
+    report: ProgressReport,
+    *,
+    work: Path | None = None,
+) -> FitResult:
+    train, val = (
+        _training_images(model, records[records["split"] == split], views, settings.seed)
+        for split, views in (("train", augmentation), ("val", "none"))
+    )
+    return fit_classifier(model, train, val, settings=settings, work_dir=work, report=report)
+
+
+def _training_images(
+    model: tf_keras.Model, records: pd.DataFrame, augmentation: str, seed: int
+) -> TrainingImages:
+    if augmentation not in AUGMENTATIONS:
+        known = ", ".join(AUGMENTATIONS)
+        raise InputError(f"`augmentation` must be one of {known}; got {augmentation!r}")
+    paths, shape = records["path"].tolist(), model.input_shape[1:]
+
+    def batches(view: int, indices: Array) -> Iterator[tuple[Array, Array]]:
+        loader = ImageLoader(paths, shape, batch_size=32, indices=indices)
+        for numbers, images in loader:
+            yield (
+                numbers,
+                augment_batch(
+                    images, AUGMENTATIONS[augmentation], seed=seed, view=view, indices=numbers
+                ),
+            )
+        if loader.skipped:
+            raise InputError(f"{loader.skipped[0].path} became unreadable during training")
+
+    return TrainingImages(
+        batches,
+        _class_indices(records, class_names(model)),
+        f"{data_fingerprint(records)} {augmentation} {seed}",
+    )
+
+
+def _class_indices(records: pd.DataFrame, names: tuple[str, ...]) -> Array:
+    codes = pd.Index(names).get_indexer(pd.Index(records["label"]))
+    if (codes < 0).any():
+        row = records.iloc[int((codes < 0).argmax())]
+        raise InputError(
+            f"label {row['label']!r} of image {row['image_id']!r} is no class of the model: "
+            f"{', '.join(names)}. Does the training split hold every class?"
+        )
+    return codes.astype(np.int64)
+
+
+def _write_result(model: tf_keras.Model, result: FitResult, folder: Path) -> None:
+    def write_statistics(path: Path) -> None:
+        with path.open("wb") as file:
+            np.savez(file, mean=result.feature_mean, sd=result.feature_sd)
+
+    write_atomically(folder / "feature_statistics.npz", write_statistics)
+    (folder / "model").mkdir(exist_ok=True)
+    save_model(model, folder / "model" / "model.keras")
+    write_table(folder / "history.csv", pd.DataFrame(result.history))
+
+
+def _expand(weights: str | None) -> str | None:
+    return None if weights is None else os.path.expanduser(weights)
