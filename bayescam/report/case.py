@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
@@ -101,9 +102,10 @@ def build_case(
 
 def encode_figure(figure: Figure, *, kind: Literal["png", "jpeg"] = "png", dpi: int = 120) -> bytes:
     """The figure as the bytes of a file: PNG of at most 256 colours, or JPEG for photographs."""
-    raw = io.BytesIO()
-    figure.savefig(raw, format="png", dpi=dpi)
-    picture, packed = Image.open(raw).convert("RGB"), io.BytesIO()
+    figure.set_dpi(dpi)
+    canvas, packed = FigureCanvasAgg(figure), io.BytesIO()
+    canvas.draw()
+    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     if kind == "png":
         picture.quantize(256, dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)
     else:
@@ -113,8 +115,8 @@ def encode_figure(figure: Figure, *, kind: Literal["png", "jpeg"] = "png", dpi: 
 
 def _density_png(draws: NDArray[np.float64], class_names: Sequence[str], level: float) -> bytes:
     with figure_style():
-        figure = Figure(figsize=(5.2, 2.7), layout="constrained")
-        ax = figure.subplots()
+        figure = Figure(figsize=(5.2, 2.7))
+        ax = figure.add_axes((0.1, 0.17, 0.885, 0.8))
         draw_class_densities(draws, class_names, ax=ax, level=level, legend="none")
         return encode_figure(figure, dpi=_DENSITY_DPI)
 
@@ -148,9 +150,8 @@ def _case_maps(
 def _panel_figure(image: ArrayLike) -> Figure:
     """As wide as a quarter of a page, as high as the image asks, with room for title and bar."""
     height, width = np.shape(image)[:2]
-    figure = Figure(figsize=(3.0, float(np.clip(3.0 * height / width, 1.5, 4.5)) + 0.75))
-    figure.subplots()
-    figure.set_layout_engine("constrained")
+    figure = Figure(figsize=(3.0, float(np.clip(2.8 * height / width, 1.4, 4.5)) + 0.7))
+    figure.add_axes((0.033, 0.09, 0.933, 0.82))
     return figure
 
 

@@ -78,7 +78,10 @@ def draw_reliability(curve: _Reliability, *, ax: Axes, title: str | None = None)
 def draw_risk_coverage(
     curves: Mapping[str, _RiskCoverage], *, ax: Axes, title: str | None = None
 ) -> Axes:
-    """Error rate among the kept images against the share kept, one line per named score."""
+    """Error rate among the kept images against the share kept, one line per named score.
+
+    The y axis fits what happens from 5 % kept on; below that a few images decide.
+    """
     if not curves:
         raise InputError("`curves` must hold at least one curve.")
     for i, (name, curve) in enumerate(curves.items()):
@@ -87,7 +90,8 @@ def draw_risk_coverage(
             curve.coverage, curve.risk, color=_LINES[i % len(_LINES)], linewidth=1.6, label=label
         )
     ax.set(xlim=(0, 1), xlabel="share of images kept", ylabel="error rate among the kept")
-    ax.set_ylim(bottom=0)
+    steady = max(curve.risk[curve.coverage >= 0.05].max() for curve in curves.values())
+    ax.set_ylim(0, 1.3 * steady or 1.0)
     ax.legend(loc="upper left")
     return _titled(ax, title)
 
@@ -137,23 +141,17 @@ def draw_confusion(
             f"`table` must have shape ({len(class_names)}, {len(class_names)}); got {counts.shape}."
         )
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    sns.heatmap(
-        shares,
-        vmin=0,
-        vmax=1,
-        cmap="Blues",
-        annot=counts,
-        fmt="d",
-        square=True,
-        linewidths=0.5,
-        xticklabels=class_names,
-        yticklabels=class_names,
-        ax=ax,
-        annot_kws={"size": 8},
-        cbar_kws={"label": "share of the true class", "fraction": 0.046},
-    )
+    picture = ax.imshow(shares, vmin=0, vmax=1, cmap="Blues", aspect="auto")
+    for (row, column), count in np.ndenumerate(counts):
+        color = "white" if shares[row, column] > 0.5 else "black"
+        ax.text(column, row, f"{count:,}", ha="center", va="center", fontsize=8, color=color)
+    ax.figure.colorbar(picture, ax=ax, label="share of the true class", fraction=0.046)
+    places = range(len(class_names))
+    ax.set_xticks(places, class_names, rotation=30 if max(map(len, class_names)) > 6 else 0)
+    ax.set_yticks(places, class_names)
     ax.set(xlabel="predicted", ylabel="true")
-    ax.tick_params(axis="y", rotation=0)
+    ax.spines[:].set_visible(False)
+    ax.tick_params(length=0)
     return _titled(ax, title)
 
 

@@ -12,6 +12,7 @@ from typing import Literal, get_args
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
 
 from bayescam.report.style import class_colors
 from bayescam.types import InputError
@@ -20,9 +21,11 @@ __all__ = ["draw_class_densities", "unit_interval_density"]
 
 LegendPlace = Literal["right", "below", "none"]
 
-_GRID = np.linspace(0.0, 1.0, 513)
-_MIN_BANDWIDTH = 0.004  # about one screen pixel of the axis, twice the step of the grid
-_NO_SPREAD = 1e-6
+_EDGE = 1e-6
+_GRID = np.unique(
+    np.concatenate([np.linspace(0.002, 0.998, 499), expit(np.linspace(-13.8, 13.8, 400))])
+)
+_NO_SPREAD = 1e-3  # a narrower range is less than a pixel wide: a line says the same
 _MAX_CLASSES = 8
 
 
@@ -49,9 +52,9 @@ def draw_class_densities(
         title: above the axes.
 
     Returns:
-        `ax`. A class whose draws do not vary (a head without posterior, a single draw) is a
-        vertical line. The y axis fits the two most probable classes; narrower peaks of other
-        classes leave it at the top, and a note says so.
+        `ax`. A class whose draws do not vary visibly (a head without posterior, a single draw)
+        is a vertical line. The y axis fits the most probable class, and the second up to 2.5
+        times its peak; narrower peaks leave it at the top, and a note says so.
 
     Raises:
         InputError: another shape, values outside [0, 1], or an unknown name.
@@ -60,45 +63,53 @@ def draw_class_densities(
     shown = _shown_classes(draws, class_names, classes)
     colors = class_colors(class_names)
     peaks = []
-    for k in shown:
+    for rank, k in enumerate(shown):
         color, label = colors[class_names[k]], _label(class_names[k], draws[:, k], level)
         if np.ptp(draws[:, k]) < _NO_SPREAD:
-            ax.axvline(draws[:, k].mean(), color=color, linewidth=2.0, label=label)
+            line = ax.axvline(draws[:, k].mean(), color=color, linewidth=2.0, label=label)
+            line.set_zorder(3 - rank / len(shown))
             continue
         density = unit_interval_density(draws[:, k], _GRID)
         peaks.append(float(density.max()))
-        ax.plot(_GRID, density, color=color, linewidth=1.8, label=label)
-        ax.fill_between(_GRID, density, color=color, alpha=0.18, linewidth=0)
+        order, opacity = 3 - rank / len(shown), 0.2 if rank < 2 else 0.06
+        ax.plot(_GRID, density, color=color, linewidth=1.8, label=label, zorder=order)
+        ax.fill_between(_GRID, density, color=color, alpha=opacity, linewidth=0, zorder=order)
     _finish(ax, peaks, title)
     _draw_legend(ax, legend, level)
     return ax
 
 
 def unit_interval_density(values: ArrayLike, grid: ArrayLike) -> NDArray[np.float64]:
-    """A Gaussian kernel density of values in [0, 1], reflected at both ends so that it sums to 1.
+    """A kernel density of values in [0, 1], smoothed on the logit scale so that none leaks out.
+
+    With `z = logit(p)` and a Gaussian kernel density g of the z, the density of p is
+    `g(z) / (p * (1 - p))`: it integrates to 1 over (0, 1), and a long tail is smoothed as much as
+    it is long. The bandwidth of g is Silverman's (1986, equation 3.31),
+    `0.9 * min(sd, IQR / 1.34) * S**-0.2`.
 
     Args:
-        values: (S,), at least two different ones.
-        grid: (G,), where to evaluate it, within [0, 1].
+        values: (S,), at least two different ones; kept 1e-6 away from 0 and 1.
+        grid: (G,), where to evaluate it, strictly between 0 and 1.
 
     Returns:
-        (G,). The bandwidth is Silverman's (1986, equation 3.31),
-        `0.9 * min(sd, IQR / 1.34) * S**-0.2`, between 0.004 and 0.25.
+        (G,).
     """
-    points, at = np.asarray(values, np.float64), np.asarray(grid, np.float64)
+    points, at = _logit(np.asarray(values, np.float64)), np.asarray(grid, np.float64)
     bandwidth = _bandwidth(points)
-    images = np.concatenate([sign * points + shift for sign in (1, -1) for shift in (-2, 0, 2)])
-    near = images[(images > -5 * bandwidth) & (images < 1 + 5 * bandwidth)]
-    distance = (at[:, np.newaxis] - near) / bandwidth
+    distance = (_logit(at)[:, np.newaxis] - points) / bandwidth
     kernel = np.exp(-0.5 * distance**2).sum(axis=1)
-    return kernel / (len(points) * bandwidth * np.sqrt(2.0 * np.pi))
+    return kernel / (len(points) * bandwidth * np.sqrt(2.0 * np.pi) * at * (1.0 - at))
+
+
+def _logit(probs: NDArray[np.float64]) -> NDArray[np.float64]:
+    inside = np.clip(probs, _EDGE, 1.0 - _EDGE)
+    return np.log(inside) - np.log1p(-inside)
 
 
 def _bandwidth(points: NDArray[np.float64]) -> float:
     quartiles = np.quantile(points, [0.25, 0.75])
     sd, robust = points.std(ddof=1), (quartiles[1] - quartiles[0]) / 1.34
-    spread = min(sd, robust) if robust > 0 else sd
-    return float(np.clip(0.9 * spread * len(points) ** -0.2, _MIN_BANDWIDTH, 0.25))
+    return float(0.9 * (min(sd, robust) or sd) * len(points) ** -0.2)
 
 
 def _label(name: str, draws: NDArray[np.float64], level: float) -> str:
@@ -110,7 +121,7 @@ def _finish(ax: Axes, peaks: list[float], title: str | None) -> None:
     ax.set_xlim(-0.01, 1.01)
     ax.set_xlabel("probability")
     if peaks:
-        top = 1.12 * max(peaks[:2])
+        top = 1.12 * max(peaks[0], *(min(peak, 2.5 * peaks[0]) for peak in peaks[1:2]))
         ax.set_ylim(0.0, top)
         ax.set_ylabel("density")
         if max(peaks) > top:

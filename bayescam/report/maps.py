@@ -13,6 +13,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Normalize
 from numpy.typing import ArrayLike, NDArray
 
@@ -68,7 +69,7 @@ def draw_map_panels(
     size = (picture.shape[0], picture.shape[1])
     for_target = f" for {target}" if target else ""
     first, second, third, fourth = axes
-    _draw_picture(first, picture, "original")
+    _draw_original(first, picture)
     _draw_overlay(second, picture, upsample_map(mean, size), mode, colormap)
     second.set_title(("relu(mean map)" if mode == "relu" else "mean map, signed") + for_target)
     _draw_map(third, upsample_map(sd, size), "viridis", Normalize(0.0, float(sd.max()) or 1.0))
@@ -122,9 +123,12 @@ def _bilinear(cells: int, pixels: int) -> NDArray[np.float64]:
     return np.maximum(1.0 - np.abs(place[:, np.newaxis] - np.arange(cells)), 0.0)
 
 
-def _draw_picture(ax: Axes, picture: NDArray[np.uint8], title: str) -> None:
-    ax.imshow(picture, cmap="gray", vmin=0, vmax=255)
-    ax.set_title(title)
+def _draw_original(ax: Axes, picture: NDArray[np.uint8]) -> None:
+    """The image, above the room of a colour bar that is not drawn, so that the panels align."""
+    bar = _draw_colorbar(ax, ax.imshow(picture, cmap="gray", vmin=0, vmax=255))
+    bar.solids.set_visible(False)
+    bar.ax.tick_params(color="none", labelcolor="none")
+    ax.set_title("original")
     ax.set_axis_off()
 
 
@@ -147,11 +151,12 @@ def _draw_map(ax: Axes, cam: NDArray[np.float64], name: str, norm: Normalize) ->
     ax.set_axis_off()
 
 
-def _draw_colorbar(ax: Axes, mappable: ScalarMappable) -> None:
+def _draw_colorbar(ax: Axes, mappable: ScalarMappable) -> Colorbar:
     bar = ax.figure.colorbar(mappable, ax=ax, orientation="horizontal", fraction=0.06, pad=0.04)
     bar.outline.set_visible(False)
     bar.ax.locator_params(nbins=4)
     bar.ax.tick_params(labelsize=7, length=2)
+    return bar
 
 
 def _draw_outline(axes: Sequence[Axes], mask: NDArray[np.float64], size: tuple[int, int]) -> None:
