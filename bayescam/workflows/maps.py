@@ -8,7 +8,7 @@ import numpy as np
 
 from bayescam.types import Array
 
-__all__ = ["MapStatistics", "summarize_maps"]
+__all__ = ["MapStatistics", "relevance_threshold", "summarize_maps"]
 
 
 class MapStatistics(NamedTuple):
@@ -36,9 +36,15 @@ def summarize_maps(cams: Array) -> MapStatistics:
         ([2.0, 0.75], [0.5, 0.5])
     """
     mean = cams.mean(axis=0)
-    peak = np.maximum(mean, 0).max(axis=(-2, -1), keepdims=True)
     return MapStatistics(
         mean=mean.astype(np.float32),
         sd=cams.std(axis=0).astype(np.float32),
-        p_relevant=(cams > 0.5 * peak).mean(axis=0).astype(np.float32),
+        p_relevant=(cams > relevance_threshold(mean)[..., None, None])
+        .mean(axis=0)
+        .astype(np.float32),
     )
+
+
+def relevance_threshold(mean: Array) -> Array:
+    """Return half the peak of `relu(mean)` of maps (..., h, w), shape (...)."""
+    return np.asarray(0.5 * np.maximum(mean, 0).max(axis=(-2, -1)))

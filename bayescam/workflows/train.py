@@ -261,9 +261,11 @@ def _class_indices(records: pd.DataFrame, names: tuple[str, ...]) -> Array:
 
 
 def _write_result(model: tf_keras.Model, result: FitResult, folder: Path) -> None:
+    mean, sd = result.feature_statistics()
+
     def write_statistics(path: Path) -> None:
         with path.open("wb") as file:
-            np.savez(file, mean=result.feature_mean, sd=result.feature_sd)
+            np.savez(file, mean=mean, sd=sd)
 
     write_atomically(folder / "feature_statistics.npz", write_statistics)
     (folder / "model").mkdir(exist_ok=True)

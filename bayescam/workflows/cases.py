@@ -1,0 +1,66 @@
+"""From the maps of one image to what `bayescam.report` draws."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from bayescam.data import load_image, resize_image
+from bayescam.report import MapSummary
+from bayescam.types import Array
+from bayescam.workflows.maps import MapStatistics, relevance_threshold, summarize_maps
+
+__all__ = ["StoredMaps", "load_picture", "map_summary"]
+
+_LONGEST_SIDE = 640
+
+
+class StoredMaps:
+    """Map statistics of single images in `analysis.zarr`, whatever kind of maps it keeps."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the store for reading."""
+        self._group = zarr.open_group(path, mode="r", zarr_format=2)
+        self.targets = [str(name) for name in np.asarray(self._array("target")[:])]
+
+    def summary(self, image: int, target: str) -> MapSummary | None:
+        """Return the map of a target of one image, or `None` where that target has no maps."""
+        if target not in self.targets:
+            return None
+        t = self.targets.index(target)
+        if "cam" in self._group:
+            statistics = summarize_maps(np.asarray(self._array("cam")[:, image, t])[:, None, None])
+            return map_summary(statistics, target, 0, 0)
+        parts = (
+            np.asarray(self._array(f"cam_{name}")[image, t])[None, None]
+            for name in MapStatistics._fields
+        )
+        return map_summary(MapStatistics(*parts), target, 0, 0)
+
+    def _array(self, name: str) -> zarr.Array:
+        array = self._group[name]
+        assert isinstance(array, zarr.Array)
+        return array
+
+
+def map_summary(statistics: MapStatistics, target: str, image: int, index: int) -> MapSummary:
+    """Return the statistics of one map; `index` is the place of the target."""
+    mean, sd, relevant = (part[image, index] for part in statistics)
+    return MapSummary(target, mean, sd, relevant, float(relevance_threshold(mean)))
+
+
+def load_picture(path: str | Path) -> NDArray[np.uint8]:
+    """Return an image for the eye, no side above 640 pixels, its aspect kept.
+
+    Raises:
+        ImageError: if it cannot be decoded.
+    """
+    image: Array = load_image(path)
+    shrink = max(image.shape[:2]) / _LONGEST_SIDE
+    if shrink <= 1:
+        return image
+    height, width = (round(side / shrink) for side in image.shape[:2])
+    return resize_image(image, (height, width))

@@ -1,0 +1,153 @@
+"""`bayescam report`: the analysis folder as one self-contained page, most uncertain first.
+
+Needs no TensorFlow.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import softmax
+
+from bayescam.data import ImageError, load_mask
+from bayescam.report import CaseReport, ReportFigure, build_case, render_report
+from bayescam.types import Array, InputError, UncertaintyDecomposition
+from bayescam.workflows.cases import StoredMaps, load_picture
+from bayescam.workflows.evaluate import scores_table
+from bayescam.workflows.finished import Analysis, load_analysis
+from bayescam.workflows.folders import write_atomically
+from bayescam.workflows.progress import progress_bars
+
+__all__ = ["report_folder"]
+
+_FIGURES = {
+    "reliability": ("Reliability", "Accuracy against confidence; on the diagonal when calibrated."),
+    "risk_coverage": (
+        "Referral",
+        "Error rate among the images that are kept when the least sure ones go to a reader.",
+    ),
+    "entropy": ("Predictive entropy", "Of images that are called right and wrong."),
+    "confusion": ("Confusion table", "Rows are true classes, columns the predicted ones."),
+}
+
+
+def report_folder(
+    folder: str | os.PathLike[str], *, num_cases: int = 40, progress: bool = True
+) -> Path:
+    """Write `report/index.html` into an analysis folder and return its path.
+
+    Args:
+        folder: of `bayescam analyze`; if it was evaluated, scores and figures are shown too.
+        num_cases: how many images to show, those of the largest predictive entropy.
+        progress: show a bar on standard error.
+
+    Raises:
+        InputError: not a finished analysis folder, or no image is to be shown.
+    """
+    if num_cases < 1:
+        raise InputError(f"`num_cases` must be at least 1; got {num_cases}")
+    analysis = load_analysis(folder)
+    maps = StoredMaps(analysis.folder / "analysis.zarr")
+    order = np.argsort(-analysis.predictions["predictive_entropy"].to_numpy(), kind="stable")
+    records = pd.read_parquet(analysis.folder / "records.parquet")
+    cases, unread = [], 0
+    with progress_bars(shown=progress) as report:
+        for number, row in enumerate(order[:num_cases], start=1):
+            case = _case(analysis, maps, records, int(row))
+            cases += [] if case is None else [case]
+            unread += case is None
+            report("report", number, min(num_cases, len(order)), "")
+    page = _page(analysis, cases, unread)
+    target = analysis.folder / "report" / "index.html"
+    target.parent.mkdir(exist_ok=True)
+    write_atomically(target, lambda file: file.write_text(page, encoding="utf-8"))
+    return target
+
+
+def _case(
+    analysis: Analysis, maps: StoredMaps, records: pd.DataFrame, row: int
+) -> CaseReport | None:
+    """The case of one row of the predictions; `None` where its image can no longer be read."""
+    facts = analysis.predictions.iloc[row]
+    record = records.iloc[int(facts["image"])]
+    try:
+        picture = load_picture(record["path"])
+    except ImageError:
+        return None
+    label = None if pd.isna(facts["label"]) else str(facts["label"])
+    shown = dict.fromkeys([str(facts["predicted"]), *([label] if label else [])])
+    found = (maps.summary(int(facts["image"]), target) for target in shown)
+    return build_case(
+        str(facts["image_id"]),
+        picture,
+        softmax(analysis.logits[:, row].astype(np.float64), axis=-1),
+        analysis.class_names,
+        entropies=UncertaintyDecomposition(
+            *(
+                np.asarray(facts[name])
+                for name in ("predictive_entropy", "expected_entropy", "mutual_information")
+            )
+        ),
+        maps=[summary for summary in found if summary is not None],
+        label=label,
+        mask=_mask(record, picture.shape[:2]),
+        details={} if pd.isna(facts["split"]) else {"split": str(facts["split"])},
+    )
+
+
+def _mask(record: pd.Series, size: tuple[int, ...]) -> Array | None:
+    path = record.get("mask_path")
+    if path is None or pd.isna(path):
+        return None
+    try:
+        return load_mask(path, size)
+    except ImageError:
+        return None
+
+
+def _page(analysis: Analysis, cases: list[CaseReport], unread: int) -> str:
+    skipped = pd.read_csv(analysis.folder / "skipped.csv", dtype="str").fillna("")
+    evaluation_file = analysis.folder / "evaluation.json"
+    evaluation = json.loads(evaluation_file.read_text()) if evaluation_file.exists() else None
+    settings, versions = analysis.manifest["settings"], analysis.manifest["versions"]
+    notes = [
+        "Probabilities are those of the posterior draws before calibration; maps are of the logit."
+    ]
+    if unread:
+        notes.append(f"{unread} images could no longer be read and are not shown.")
+    return render_report(
+        cases,
+        title="What the model sees, and how sure it is",
+        num_images=len(analysis.predictions),
+        skipped=list(skipped.itertuples(index=False, name=None)),
+        summary_tables={} if evaluation is None else _tables(evaluation),
+        figures=[] if evaluation is None else _figures(analysis.folder / "figures"),
+        facts={
+            "draws": str(len(analysis.logits)),
+            "seed": str(analysis.manifest["seed"]),
+            "maps of layer": settings["layer"],
+            "model": settings["model"],
+            "data": analysis.manifest["data_fingerprint"],
+            **{name: versions[name] for name in ("bayescam", "tensorflow")},
+        },
+        notes=notes,
+    )
+
+
+def _tables(evaluation: dict[str, Any]) -> dict[str, pd.DataFrame]:
+    scored = evaluation["scored"]
+    title = f"Scores ({scored['split']}, {scored['num_images']} images, 95 % bootstrap intervals)"
+    return {title: scores_table(evaluation)}
+
+
+def _figures(folder: Path) -> list[ReportFigure]:
+    return [
+        ReportFigure(title, (folder / f"{name}.png").read_bytes(), caption)
+        for name, (title, caption) in _FIGURES.items()
+        if (folder / f"{name}.png").exists()
+    ]
