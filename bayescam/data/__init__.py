@@ -11,6 +11,7 @@ from bayescam.data.folders import read_image_folder, read_mura
 from bayescam.data.ham10000 import read_ham10000
 from bayescam.data.images import ImageError, load_image, load_mask, resize_image
 from bayescam.data.loading import ImageLoader, SkippedImage, image_dataset
+from bayescam.data.phantoms import write_phantoms
 from bayescam.data.records import RECORD_COLUMNS, SPLITS, check_records
 from bayescam.data.registry import READERS, parse_source, read_records
 from bayescam.data.splits import complete_split, recut_validation, split_records
@@ -47,4 +48,5 @@ __all__ = [
     "recut_validation",
     "resize_image",
     "split_records",
+    "write_phantoms",
 ]

@@ -13,6 +13,7 @@ from bayescam.types import InputError
 
 __all__ = ["AUGMENTATIONS", "Augmentation", "augment_batch"]
 
+_Box = tuple[float, float, float, float]
 _LUMA = np.array([0.299, 0.587, 0.114])
 
 
@@ -66,7 +67,7 @@ class Augmentation:
 
     @classmethod
     def chest(cls) -> Augmentation:
-        """Chest X-rays as in SEEDS' third article: rotation by 20 degrees and mirror images."""
+        """Chest X-rays: rotation by up to 20 degrees and mirror images."""
         return cls(horizontal_flip=True, rotation_degrees=20.0)
 
 
@@ -88,7 +89,7 @@ def augment_batch(
     """Return view number `view` of each image.
 
     Random numbers are keyed by (seed, view, index), so a view is the same whatever batch the
-    image comes in. Flip, rotation and crop are one affine map with one bilinear interpolation.
+    image comes in. Rotation and crop are one map with one bilinear interpolation.
 
     Args:
         images: uint8 RGB, shape (B, H, W, 3).
@@ -127,71 +128,67 @@ def _augment(
     # All numbers are drawn whatever the options, so one option does not change another's.
     flips = rng.random(2)
     scale, ratio, place_x, place_y, turn, *colour = rng.uniform(-1, 1, 8)
-    height, width = image.shape[:2]
-    matrix = _crop(options, height, width, scale, ratio, place_x, place_y)
-    matrix = matrix @ _rotate(np.deg2rad(options.rotation_degrees) * turn)
-    mirror = (
-        -1.0 if options.horizontal_flip and flips[0] < 0.5 else 1.0,
-        -1.0 if options.vertical_flip and flips[1] < 0.5 else 1.0,
-    )
-    matrix = matrix @ np.diag([*mirror, 1.0])
-    pad = _needed_padding(options, height, width)
-    if pad:
-        image = np.pad(image, ((pad, pad), (pad, pad), (0, 0)), mode="reflect")
-    moved = _warp(image, matrix, (height, width))
+    if options.horizontal_flip and flips[0] < 0.5:
+        image = image[:, ::-1]
+    if options.vertical_flip and flips[1] < 0.5:
+        image = image[::-1]
+    box = _crop_box(options, image.shape, scale, ratio, place_x, place_y)
+    angle = options.rotation_degrees * turn
+    moved = _rotate_and_crop(image, box, angle) if angle else _crop(image, box)
     return np.asarray(_recolour(moved, options, colour))
 
 
-def _crop(
+def _crop_box(
     options: Augmentation,
-    height: int,
-    width: int,
+    shape: tuple[int, ...],
     scale: float,
     ratio: float,
     place_x: float,
     place_y: float,
-) -> NDArray[np.float64]:
-    """Map from view to image, both in pixels from the centre: a smaller rectangle inside."""
+) -> _Box:
+    """Left, top, right, bottom in pixels; the four numbers in [-1, 1] choose it."""
+    height, width = shape[:2]
     low, high = options.crop_scale
     area = low + (high - low) * (scale + 1) / 2
-    stretch = np.sqrt((1 + options.aspect) ** ratio)
-    part_x, part_y = min(1.0, np.sqrt(area) * stretch), min(1.0, np.sqrt(area) / stretch)
-    shift_x, shift_y = place_x * (1 - part_x) * width / 2, place_y * (1 - part_y) * height / 2
-    return np.array([[part_x, 0, shift_x], [0, part_y, shift_y], [0, 0, 1]])
+    stretch = (1 + options.aspect) ** (ratio / 2)
+    box_width = min(1.0, np.sqrt(area) * stretch) * width
+    box_height = min(1.0, np.sqrt(area) / stretch) * height
+    left = (width - box_width) * (place_x + 1) / 2
+    top = (height - box_height) * (place_y + 1) / 2
+    return left, top, left + box_width, top + box_height
 
 
-def _rotate(angle: float) -> NDArray[np.float64]:
-    cos, sin = np.cos(angle), np.sin(angle)
-    return np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+def _crop(image: NDArray[np.uint8], box: _Box) -> Image.Image:
+    """Enlarge the box to the size of the image."""
+    height, width = image.shape[:2]
+    return Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR, box=box)
 
 
-def _needed_padding(options: Augmentation, height: int, width: int) -> int:
-    """Pixels by which a rotated frame can reach beyond the image."""
-    angle = np.deg2rad(min(options.rotation_degrees, 90.0))
-    if angle == 0:
-        return 0
-    reach = (
-        np.hypot(height, width) / 2
-        if angle > np.pi / 4
-        else (max(height, width) * np.cos(angle) + max(height, width) * np.sin(angle)) / 2
+def _rotate_and_crop(image: NDArray[np.uint8], box: _Box, degrees: float) -> Image.Image:
+    """Enlarge the box, turned about its centre, to the size of the image."""
+    height, width = image.shape[:2]
+    left, top, right, bottom = box
+    cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    turn = np.array([[cos, -sin], [sin, cos]])
+    matrix = turn * [(right - left) / width, (bottom - top) / height]
+    reach = np.abs(turn) @ [right - left, bottom - top] / 2
+    centre = np.array([left + right, top + bottom]) / 2
+    outside = np.concatenate([reach - centre, centre + reach - [width, height]]).max()
+    pad = min(max(0, int(np.ceil(outside)) + 1), min(height, width) - 1)
+    offset = centre + pad - matrix @ [width / 2, height / 2]
+    grey = np.array_equal(image[..., 0], image[..., 1]) and np.array_equal(
+        image[..., 0], image[..., 2]
     )
-    return min(int(np.ceil(reach - min(height, width) / 2)) + 1, min(height, width) - 1)
-
-
-def _warp(
-    image: NDArray[np.uint8], matrix: NDArray[np.float64], size: tuple[int, int]
-) -> Image.Image:
-    """Sample `image` at `matrix` @ (x, y, 1), coordinates from the centres of both."""
-    height, width = size
-    centre_in = np.array([image.shape[1] / 2, image.shape[0] / 2])
-    offset = matrix[:2, 2] + centre_in - matrix[:2, :2] @ [width / 2, height / 2]
-    (a, b), (d, e) = matrix[:2, :2]
-    return Image.fromarray(image).transform(
+    planes = image[..., :1] if grey else image  # an X-ray needs a third of the work
+    padded = np.pad(planes, ((pad, pad), (pad, pad), (0, 0)), mode="reflect")
+    (a, b), (d, e) = matrix
+    moved = Image.fromarray(padded.squeeze(axis=2) if grey else padded).transform(
         (width, height),
         Image.Transform.AFFINE,
         (a, b, offset[0], d, e, offset[1]),
         resample=Image.Resampling.BILINEAR,
     )
+    return moved.convert("RGB")
 
 
 def _recolour(image: Image.Image, options: Augmentation, amounts: Sequence[float]) -> Image.Image:
@@ -202,7 +199,7 @@ def _recolour(image: Image.Image, options: Augmentation, amounts: Sequence[float
     bright, contrast, saturation = (
         1 + limit * amount for limit, amount in zip(ranges, amounts, strict=True)
     )
-    mean = np.asarray(image).mean(axis=(0, 1))
+    mean = np.asarray(image.resize((1, 1), Image.Resampling.BOX))[0, 0]  # fast, to half a level
     mix = saturation * np.eye(3) + (1 - saturation) * np.tile(_LUMA, (3, 1))
     linear = bright * contrast * mix
     constant = bright * (1 - contrast) * (mix @ mean)

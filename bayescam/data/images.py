@@ -100,7 +100,7 @@ def load_mask(path: str | Path, size: Sequence[int] | None = None) -> NDArray[np
     Raises:
         ImageError: if it cannot be decoded.
     """
-    inside = load_image(path).any(axis=2)
+    inside = np.asarray(load_image(path).any(axis=2), dtype=np.bool_)
     if size is None or inside.shape == tuple(size):
         return inside
     height, width = size
