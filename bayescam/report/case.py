@@ -115,8 +115,8 @@ def encode_figure(figure: Figure, *, kind: Literal["png", "jpeg"] = "png", dpi: 
 
 def _density_png(draws: NDArray[np.float64], class_names: Sequence[str], level: float) -> bytes:
     with figure_style():
-        figure = Figure(figsize=(5.2, 2.7))
-        ax = figure.add_axes((0.1, 0.17, 0.885, 0.8))
+        figure = Figure(figsize=(5.2, 3.4))
+        ax = figure.add_axes((0.1, 0.14, 0.885, 0.84))
         draw_class_densities(draws, class_names, ax=ax, level=level, legend="none")
         return encode_figure(figure, dpi=_DENSITY_DPI)
 

@@ -29,6 +29,8 @@ class _Reliability(Protocol):
     def confidence(self) -> NDArray[np.float64]: ...
     @property
     def accuracy(self) -> NDArray[np.float64]: ...
+    @property
+    def expected_calibration_error(self) -> float: ...
 
 
 class _RiskCoverage(Protocol):
@@ -69,9 +71,9 @@ def draw_reliability(curve: _Reliability, *, ax: Axes, title: str | None = None)
         edgecolor="white",
         label="accuracy in bin",
     )
-    gap = np.abs(curve.accuracy[filled] - curve.confidence[filled]) @ share[filled]
+    heading = f"ECE {curve.expected_calibration_error:.3f}"
     ax.set(xlim=(0, 1), ylim=(0, 1.03), xlabel="confidence", ylabel="accuracy", aspect="equal")
-    ax.legend(loc="upper left", title=f"ECE {gap:.3f}", alignment="left")
+    ax.legend(loc="upper left", title=heading, alignment="left")
     return _titled(ax, title)
 
 
@@ -124,6 +126,7 @@ def draw_entropy_histograms(
             label=f"{name} ({chosen.sum():,})",
         )
     ax.set(xlim=(0, edges[-1]), xlabel="predictive entropy (nats)", ylabel="density")
+    ax.set_ylim(top=1.2 * ax.get_ylim()[1])
     ax.legend(loc="upper right")
     return _titled(ax, title)
 

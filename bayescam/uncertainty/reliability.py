@@ -30,6 +30,12 @@ class ReliabilityCurve:
     confidence: NDArray[np.float64]
     accuracy: NDArray[np.float64]
 
+    @property
+    def expected_calibration_error(self) -> float:
+        """`sum_b count_b / N * |accuracy_b - confidence_b|`."""
+        gaps = np.nan_to_num(np.abs(self.accuracy - self.confidence))
+        return float(gaps @ self.count / self.count.sum())
+
 
 def reliability_curve(
     mean_probs: ArrayLike, labels: ArrayLike, *, num_bins: int = 15
@@ -67,9 +73,7 @@ def expected_calibration_error(
     Guo et al. 2017, equation 3, with 15 bins of equal width; the edges are those of
     `ReliabilityCurve`, so a confidence of exactly 1.0 falls in the last bin.
     """
-    curve = reliability_curve(mean_probs, labels, num_bins=num_bins)
-    gaps = np.nan_to_num(np.abs(curve.accuracy - curve.confidence))
-    return float(gaps @ curve.count / curve.count.sum())
+    return reliability_curve(mean_probs, labels, num_bins=num_bins).expected_calibration_error
 
 
 def confidence_bins(confidence: NDArray[np.float64], num_bins: int) -> NDArray[np.int64]:
