@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from bayescam.report import (
+    draw_confusion,
+    draw_entropy_histograms,
+    draw_reliability,
+    draw_risk_coverage,
+)
+from bayescam.types import InputError
+from bayescam.uncertainty import reliability_curve, risk_coverage
+
+
+def test_reliability_shows_bins_shares_and_error() -> None:
+    probs = np.array([[0.95, 0.05], [0.95, 0.05], [0.65, 0.35], [0.1, 0.9]])
+    curve = reliability_curve(probs, [0, 1, 0, 1], num_bins=10)
+    ax = draw_reliability(curve, ax=Figure().subplots(), title="test split")
+    line = ax.lines[1]
+    np.testing.assert_allclose(line.get_xdata(), [0.65, 0.9333333333])
+    np.testing.assert_allclose(line.get_ydata(), [1.0, 2 / 3])
+    np.testing.assert_allclose(
+        [bar.get_height() for bar in ax.patches], [0] * 6 + [0.25, 0, 0, 0.75]
+    )
+    assert ax.get_legend().get_title().get_text() == f"ECE {curve.expected_calibration_error:.3f}"
+    assert ax.get_title(loc="left") == "test split"
+
+
+def test_risk_coverage_draws_each_score_with_its_area() -> None:
+    correct = np.array([True] * 8 + [False] * 2)
+    curves = {
+        "entropy": risk_coverage(np.arange(10.0), correct),
+        "random": risk_coverage(np.ones(10), correct),
+    }
+    ax = draw_risk_coverage(curves, ax=Figure().subplots())
+    for line, (name, curve) in zip(ax.lines, curves.items(), strict=True):
+        np.testing.assert_array_equal(line.get_ydata(), curve.risk)
+        np.testing.assert_array_equal(line.get_xdata(), curve.coverage)
+        assert line.get_label() == f"{name} (AURC {curve.aurc:.3f})"
+    assert ax.get_ylim() == pytest.approx((0.0, 1.3 * 0.2))
+    with pytest.raises(InputError, match="at least one curve"):
+        draw_risk_coverage({}, ax=ax)
+
+
+def test_risk_coverage_without_errors_is_drawn() -> None:
+    ax = draw_risk_coverage(
+        {"entropy": risk_coverage([0.1, 0.2], [True, True])}, ax=Figure().subplots()
+    )
+    assert ax.get_ylim() == (0.0, 1.0)
+
+
+def test_entropy_histograms_hold_right_and_wrong_images() -> None:
+    entropy = np.array([0.05, 0.05, 0.1, 0.6])
+    ax = draw_entropy_histograms(
+        entropy, [True, True, True, False], ax=Figure().subplots(), num_classes=2
+    )
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == ["right (3)", "wrong (1)"]
+    width = np.log(2) / 30
+    heights = [collection.get_paths()[0].vertices[:, 1].max() for collection in ax.collections]
+    assert heights == pytest.approx([2 / 3 / width, 1 / width])
+    assert ax.get_xlim() == pytest.approx((0, np.log(2)))
+    only_right = draw_entropy_histograms([0.1], [True], ax=Figure().subplots(), num_classes=2)
+    assert [t.get_text() for t in only_right.get_legend().get_texts()] == ["right (1)"]
+
+
+def test_confusion_colours_rows_and_writes_counts() -> None:
+    ax = draw_confusion([[3, 1], [0, 1200]], ["mel", "nv"], ax=Figure().subplots())
+    np.testing.assert_allclose(ax.images[0].get_array(), [[0.75, 0.25], [0, 1]])
+    assert [text.get_text() for text in ax.texts] == ["3", "1", "0", "1,200"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted", "true")
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["mel", "nv"]
+    with pytest.raises(InputError, match=r"`table` must have shape \(2, 2\)"):
+        draw_confusion(np.ones((3, 3), int), ["mel", "nv"], ax=ax)
+
+
+def test_a_class_without_images_has_an_empty_row() -> None:
+    ax = draw_confusion([[0, 0], [1, 1]], ["mel", "nv"], ax=Figure().subplots())
+    np.testing.assert_allclose(ax.images[0].get_array(), [[0, 0], [0.5, 0.5]])
