@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from typing import Any, Literal, get_args
 
@@ -73,6 +73,7 @@ def build_classifier(
     _check_choice("head", head, HeadKind)
     _check_choice("pooling", pooling, Pooling)
     found, shape = find_backbone(backbone), _check_input_shape(input_shape)
+    hidden_units = _check_hidden_units(hidden_units)
     seeds = np.random.SeedSequence(seed).generate_state(len(hidden_units) + 2) >> 1
     images = tf_keras.Input(shape, name="images", dtype="float32")
     x = PixelNormalization(found.matrix, found.offset, name="pixel_normalization")(images)
@@ -127,11 +128,9 @@ def _dense(
     num_train: int | None,
     seed: np.uint32,
 ) -> tf_keras.layers.Layer:
-    if isinstance(units, bool) or not isinstance(units, (int, np.integer)) or units < 1:
-        raise InputError(f"`hidden_units` must be positive whole numbers; got {units!r}")
     if head == "flipout":
         return FlipoutDense(
-            int(units),
+            units,
             activation=activation,
             prior_sd=prior_sd,
             num_train=num_train,
@@ -140,7 +139,7 @@ def _dense(
         )
     initializer = tf_keras.initializers.GlorotUniform(seed=int(seed))
     return tf_keras.layers.Dense(
-        int(units),
+        units,
         activation=activation,
         kernel_initializer=initializer,
         name=name,
@@ -159,3 +158,12 @@ def _check_input_shape(input_shape: tuple[int, int, int]) -> tuple[int, int, int
     if len(shape) != 3 or shape[2] != 3 or not all(isinstance(n, int) and n > 0 for n in shape):
         raise InputError(f"`input_shape` must be (height, width, 3); got {shape}")
     return shape
+
+
+def _check_hidden_units(hidden_units: Sequence[int]) -> tuple[int, ...]:
+    units = tuple(hidden_units) if isinstance(hidden_units, Iterable) else (None,)
+    if not all(isinstance(n, (int, np.integer)) and n > 0 for n in units):
+        raise InputError(
+            f"`hidden_units` must be a sequence of positive whole numbers; got {hidden_units!r}"
+        )
+    return tuple(int(n) for n in units if n is not None)

@@ -108,14 +108,15 @@ class FlipoutDense(tfp.layers.DenseFlipout):
             ratio + tf.square(normal.loc / self.prior_sd) - 1.0 - tf.math.log(ratio)
         )
 
+    @tf.autograph.experimental.do_not_convert  # faster, and keeps the error below one line
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Returns activations (N, units) of one perturbation, or of the mean in mean mode.
 
         Raises:
-            InputError: If `training` and `num_train` is not set.
+            ValueError: If `training` and `num_train` is not set.
         """
         if training is True and self._num_train is None:
-            raise InputError(
+            raise ValueError(  # autograph keeps no other type
                 f"`num_train` of layer {self.name!r} must be set before training, since its KL "
                 "divergence is divided by the number of training images; use bayescam.fit, or "
                 "build_classifier(..., num_train=7000)"
@@ -152,16 +153,9 @@ class FlipoutDense(tfp.layers.DenseFlipout):
     def _apply_variational_kernel(self, inputs: tf.Tensor) -> tf.Tensor:
         normal = self.kernel_posterior.distribution
         self.kernel_posterior_tensor = None
-        mean = tf.matmul(inputs, normal.loc)
-        return tf.cond(
-            self._state.sampling,
-            lambda: mean + flipout_noise(inputs, normal.scale, seed=self._next_seed()),
-            lambda: mean,
-        )
-
-    def _next_seed(self) -> tf.Tensor:
-        call = self._state.calls.assign_add(1, read_value=True)
-        return tf.stack([tf.constant(self.seed, tf.int64), call])
+        seed = tf.stack([self.seed, self._state.calls.assign_add(1)])
+        noise = flipout_noise(inputs, normal.scale, seed=seed)
+        return tf.matmul(inputs, normal.loc) + self._state.sampling * noise
 
 
 def flipout_noise(inputs: tf.Tensor, scale: tf.Tensor, *, seed: tf.Tensor) -> tf.Tensor:
@@ -175,9 +169,9 @@ def flipout_noise(inputs: tf.Tensor, scale: tf.Tensor, *, seed: tf.Tensor) -> tf
         scale: (F, units), standard deviations of the weights.
         seed: A stateless seed, two integers.
     """
-    seeds = tf.unstack(tf.random.split(seed, 3, alg="philox"))
+    seeds = tf.unstack(tf.random.split(seed, 3))
     scale = tf.convert_to_tensor(scale)
-    epsilon = tf.random.stateless_normal(scale.shape, seeds[0], dtype=scale.dtype, alg="philox")
+    epsilon = tf.random.stateless_normal(scale.shape, seeds[0], dtype=scale.dtype)
     rows = tf.shape(inputs)[:-1]
     signs_in = rademacher(tf.shape(inputs), seed=seeds[1], dtype=inputs.dtype)
     signs_out = rademacher(
@@ -193,7 +187,7 @@ def rademacher(
     dtype: tf.DType = tf.float32,
 ) -> tf.Tensor:
     """Returns independent random signs, -1 or 1 with equal probability (variance 1)."""
-    bits = tf.random.stateless_uniform(shape, seed, 0, 2, dtype=tf.int32, alg="philox")
+    bits = tf.random.stateless_uniform(shape, seed, 0, 2, dtype=tf.int32)
     return tf.cast(2 * bits - 1, dtype)
 
 
@@ -222,10 +216,10 @@ def posterior_mean(model: tf_keras.Model) -> Iterator[tf_keras.Model]:
                 f"layer {layer.name!r} is a stock {type(layer).__name__} of TFP and always samples;"
                 " the mean mode needs bayescam.models.FlipoutDense"
             )
-    before = [bool(layer._state.sampling.numpy()) for layer in layers]
+    before = [layer._state.sampling.numpy() for layer in layers]
     try:
         for layer in layers:
-            layer._state.sampling.assign(False)
+            layer._state.sampling.assign(0.0)
         yield model
     finally:
         for layer, sampling in zip(layers, before, strict=True):
@@ -238,7 +232,7 @@ class _State(tf.__internal__.tracking.AutoTrackable):
     def __init__(self) -> None:
         with tf.init_scope():
             self.kl_weight = tf.Variable(0.0, trainable=False, name="kl_weight")
-            self.sampling = tf.Variable(True, trainable=False, name="sampling")
+            self.sampling = tf.Variable(1.0, trainable=False, name="sampling")
             self.calls = tf.Variable(0, trainable=False, dtype=tf.int64, name="calls")
 
 
