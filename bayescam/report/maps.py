@@ -126,7 +126,8 @@ def _bilinear(cells: int, pixels: int) -> NDArray[np.float64]:
 def _draw_original(ax: Axes, picture: NDArray[np.uint8]) -> None:
     """The image, above the room of a colour bar that is not drawn, so that the panels align."""
     bar = _draw_colorbar(ax, ax.imshow(picture, cmap="gray", vmin=0, vmax=255))
-    bar.solids.set_visible(False)
+    for fill in bar.ax.collections:
+        fill.set_visible(False)
     bar.ax.tick_params(color="none", labelcolor="none")
     ax.set_title("original")
     ax.set_axis_off()

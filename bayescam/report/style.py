@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib as mpl
 
@@ -22,7 +23,7 @@ _FIXED = {
 # darkened so that a thin line stands out on white.
 _PALETTE = (_NEVUS, _MELANOMA, "#009E73", "#CC79A7", "#56B4E9", "#4D4D4D", "#B39B00", "#7B3294")
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": "#555555",
     "axes.labelsize": 9.0,
