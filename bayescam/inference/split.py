@@ -139,7 +139,12 @@ def split_network(model: tf_keras.Model) -> NetworkSplit:
 
 def is_stochastic(layer: tf_keras.layers.Layer) -> bool:
     """Tells whether posterior draws sample this layer."""
-    return isinstance(layer, (*_VARIATIONAL, SampledDropout))
+    return is_variational(layer) or isinstance(layer, SampledDropout)
+
+
+def is_variational(layer: tf_keras.layers.Layer) -> bool:
+    """Tells whether the layer has a posterior over its weights."""
+    return isinstance(layer, _VARIATIONAL)
 
 
 def is_pooling(layer: tf_keras.layers.Layer) -> bool:

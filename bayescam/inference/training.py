@@ -34,7 +34,9 @@ from bayescam.models.flipout import FlipoutDense, variational_layers
 from bayescam.models.layers import Standardization
 from bayescam.types import Array, InputError
 
-__all__ = ["FitResult", "TrainingSettings", "fit_classifier"]
+__all__ = ["FitResult", "TrainingSettings", "fit_classifier", "fit_head"]
+
+_BATCH = 256  # images per step where nothing is trained
 
 
 @dataclass(frozen=True)
@@ -82,13 +84,28 @@ class FitResult:
     Attributes:
         history: One row per epoch: stage, epoch, loss, kl_divergence (nats),
             validation_log_likelihood (nats per image), validation_accuracy, seconds.
-        feature_mean: Mean of the trained network's features over the training images, (F,).
-        feature_sd: Their standard deviation, (F,).
+        split: The trained network.
     """
 
-    history: list[dict[str, Any]] = field(repr=False)
-    feature_mean: Array
-    feature_sd: Array
+    history: list[dict[str, Any]]
+    split: NetworkSplit = field(repr=False)
+    _source: int = field(repr=False)
+    _caches: tuple[FeatureCache, FeatureCache] = field(repr=False)
+
+    def head_features(self, num_views: int | None = None) -> tuple[FeatureCache, FeatureCache]:
+        """Returns what the trained backbone hands to the head: training (V, N, F), validation.
+
+        Only the layers above the cached part run. Other heads can be trained on these by
+        `fit_head`, so that they differ in nothing else.
+        """
+        train, val = self._caches
+        return _at_features(self.split, self._source, (FeatureCache(train.values[:num_views]), val))
+
+    def feature_statistics(self) -> tuple[Array, Array]:
+        """Returns mean and standard deviation (F,) of the features of the plain training images."""
+        train, _ = self.head_features(num_views=1)
+        flat = train.values[0].reshape(train.values.shape[1], -1).astype(np.float64)
+        return flat.mean(axis=0), flat.std(axis=0)
 
 
 def fit_classifier(
@@ -116,27 +133,68 @@ def fit_classifier(
     """
     settings = settings or TrainingSettings()
     split = split_network(model)
-    num_classes = split.graph.shapes[split.graph.output][-1]
-    _check(train, val, num_classes, settings, work_dir)
+    _check_labels(split, train=train.labels, val=val.labels)
+    if settings.cache == "disk" and work_dir is None:
+        raise InputError('`cache` "disk" needs a work folder; give one or use cache="memory"')
+    stages = plan_stages(split, settings.fine_tune_layers)
+    source = stages[-1].source
+    start = weights_fingerprint(model.weights)
+    caches = _cache_both(split, source, train, val, settings, work_dir, report)
+    history: list[dict[str, Any]] = []
+    for stage in stages:
+        arrays = caches
+        if stage.source != source:  # the head's weights are only a start for fine-tuning
+            arrays = _at_features(split, source, (FeatureCache(caches[0].values[:2]), caches[1]))
+        checkpoint = Checkpoint(work_dir, stage.name, f"{start} {settings} {train.fingerprint}")
+        history += _train_stage(
+            model, stage, arrays, (train.labels, val.labels), settings, checkpoint, report
+        )
+    return FitResult(history, split, source, caches)
+
+
+def fit_head(
+    model: tf_keras.Model,
+    features: tuple[FeatureCache, FeatureCache],
+    labels: tuple[Array, Array],
+    *,
+    settings: TrainingSettings | None = None,
+    report: ProgressReport | None = None,
+) -> list[dict[str, Any]]:
+    """Trains the head of a model in place on features and returns the history.
+
+    Args:
+        model: A classifier; its backbone is neither run nor changed.
+        features: Training (V, N, F) and validation (1, N, F), as `FitResult.head_features` gives.
+        labels: Training and validation classes.
+        settings: How to train; what concerns fine-tuning is not used.
+        report: Told how far it is.
+
+    Raises:
+        InputError: If there are no images or a label is no class.
+    """
+    settings = settings or TrainingSettings()
+    split = split_network(model)
+    _check_labels(split, train=labels[0], val=labels[1])
+    (stage,) = plan_stages(split, 0)
+    checkpoint = Checkpoint(None, stage.name, "")
+    return _train_stage(model, stage, features, labels, settings, checkpoint, report)
+
+
+def _train_stage(
+    model: tf_keras.Model,
+    stage: Stage,
+    features: tuple[FeatureCache, FeatureCache],
+    labels: tuple[Array, Array],
+    settings: TrainingSettings,
+    checkpoint: Checkpoint,
+    report: ProgressReport | None,
+) -> list[dict[str, Any]]:
     for layer in variational_layers(model):
         if isinstance(layer, FlipoutDense):
-            layer.num_train = len(train)
-    history: list[dict[str, Any]] = []
-    stages = plan_stages(split, settings.fine_tune_layers)
-    start = weights_fingerprint(model.weights)
-    caches: tuple[FeatureCache, FeatureCache] | None = None
-    for stage in stages:
-        source = stages[-1].source
-        caches = caches or _cache_both(split, source, train, val, settings, work_dir, report)
-        arrays = _at_stage(split, stage, source, caches, settings)
-        if stage.name == "head":
-            _standardize(split, arrays[0])
-        trainer = _Trainer(model, stage, arrays, (train.labels, val.labels), settings)
-        checkpoint = Checkpoint(work_dir, stage.name, f"{start} {settings} {train.fingerprint}")
-        history += trainer.run(checkpoint, report)
-    assert caches is not None
-    mean, sd = _feature_statistics(split, stages[-1].source, caches[0])
-    return FitResult(history, mean, sd)
+            layer.num_train = len(labels[0])
+    if stage.name == "head":
+        _standardize(split_network(model), features[0])
+    return _Trainer(model, stage, features, labels, settings).run(checkpoint, report)
 
 
 def _cache_both(
@@ -169,31 +227,23 @@ def _cache_both(
     return train_cache, val_cache
 
 
-def _at_stage(
-    split: NetworkSplit,
-    stage: Stage,
-    source: int,
-    caches: tuple[FeatureCache, FeatureCache],
-    settings: TrainingSettings,
+def _at_features(
+    split: NetworkSplit, source: int, caches: tuple[FeatureCache, FeatureCache]
 ) -> tuple[FeatureCache, FeatureCache]:
-    """The caches at the stage's own source; the head before fine-tuning needs a view or two."""
-    if stage.source == source:
+    """The caches at `source` carried on to the features; the part between runs once."""
+    if source == split.features:
         return caches
-    network = tf.function(split.graph.submodel(source, stage.source))
+    network = tf.function(split.graph.submodel(source, split.features))
     train, val = caches
-    return (
-        _transform(network, FeatureCache(train.values[:2]), 8 * settings.batch_size),
-        _transform(network, val, 8 * settings.batch_size),
-    )
+    return _transform(network, train), _transform(network, val)
 
 
-def _transform(network: Any, cache: FeatureCache, batch_size: int) -> FeatureCache:  # noqa: ANN401
-    num_views, num_images = cache.values.shape[:2]
+def _transform(network: Any, cache: FeatureCache) -> FeatureCache:  # noqa: ANN401
     views = []
-    for view in range(num_views):
+    for view in cache.values:
         blocks = [
-            network(tf.cast(cache.values[view, i : i + batch_size], tf.float32)).numpy()
-            for i in range(0, num_images, batch_size)
+            network(tf.cast(view[i : i + _BATCH], tf.float32)).numpy()
+            for i in range(0, len(view), _BATCH)
         ]
         views.append(np.concatenate(blocks).astype(np.float32))
     return FeatureCache(np.stack(views))
@@ -205,17 +255,6 @@ def _standardize(split: NetworkSplit, cache: FeatureCache) -> None:
         if isinstance(step.layer, Standardization) and step.inputs == (split.features,):
             flat = cache.values.reshape(-1, cache.values.shape[-1]).astype(np.float64)
             step.layer.set_statistics(flat.mean(axis=0), flat.std(axis=0))
-
-
-def _feature_statistics(
-    split: NetworkSplit, source: int, cache: FeatureCache
-) -> tuple[Array, Array]:
-    plain = FeatureCache(cache.values[:1])
-    if source != split.features:
-        network = tf.function(split.graph.submodel(source, split.features))
-        plain = _transform(network, plain, 256)
-    flat = plain.values[0].reshape(plain.values.shape[1], -1).astype(np.float64)
-    return flat.mean(axis=0), flat.std(axis=0)
 
 
 class _Trainer:
@@ -308,7 +347,8 @@ class _Trainer:
         views = (order + epoch) % self.train.num_views
         size = self.settings.batch_size
         for i in range(0, len(order), size):
-            yield self.train.rows(views[i : i + size], order[i : i + size]), self.labels[order[i : i + size]]
+            chosen = order[i : i + size]
+            yield self.train.rows(views[i : i + size], chosen), self.labels[chosen]
 
     def _step(self, features: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
@@ -335,12 +375,11 @@ class _Trainer:
                 variable.assign(value)
 
     def _predictive_scores(self) -> tuple[float, float]:
-        size = 8 * self.settings.batch_size
         num = self.settings.validation_samples if self.split.stochastic else 1
         weights = draw_posterior(self.model, num, seed=self.settings.seed).weights()
         log_probs = []
-        for i in range(0, len(self.val_labels), size):
-            batch = tf.cast(self.val.values[0, i : i + size], tf.float32)
+        for i in range(0, len(self.val_labels), _BATCH):
+            batch = tf.cast(self.val.values[0, i : i + _BATCH], tf.float32)
             logits = run_suffix(self.split, self.to_features(batch), weights)
             mean = tf.reduce_logsumexp(tf.nn.log_softmax(logits), axis=0) - np.log(num)
             log_probs.append(mean.numpy())
@@ -362,21 +401,13 @@ def _out_of_patience(history: list[dict[str, Any]], patience: int) -> bool:
     return bool(likelihoods) and len(likelihoods) - 1 - int(np.argmax(likelihoods)) >= patience
 
 
-def _check(
-    train: TrainingImages,
-    val: TrainingImages,
-    num_classes: int,
-    settings: TrainingSettings,
-    work_dir: Path | None,
-) -> None:
-    for name, images in (("train", train), ("val", val)):
-        if len(images) == 0:
+def _check_labels(split: NetworkSplit, **labels: Array) -> None:
+    num_classes = split.graph.shapes[split.graph.output][-1]
+    for name, values in labels.items():
+        if len(values) == 0:
             raise InputError(f"`{name}` has no images; is the split empty?")
-        labels = np.asarray(images.labels)
-        if labels.min() < 0 or labels.max() >= num_classes:
+        if min(values) < 0 or max(values) >= num_classes:
             raise InputError(
-                f"`{name}` labels must be classes 0 to {num_classes - 1}; got "
-                f"{labels.min()} to {labels.max()}"
+                f"`{name}` labels must be classes 0 to {num_classes - 1}; got {min(values)} to "
+                f"{max(values)}"
             )
-    if settings.cache == "disk" and work_dir is None:
-        raise InputError('`cache` "disk" needs a work folder; give one or use cache="memory"')

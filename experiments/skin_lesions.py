@@ -1,0 +1,248 @@
+"""Skin lesions (HAM10000): a fine-tuned backbone, and dense and flipout heads side by side on it.
+
+The system of *Medical image analysis using probabilistic layers and Grad-CAM* (R. Kraan), on
+lesion-disjoint splits. For each seed the backbone is fine-tuned once with a dense head; then both
+heads are trained on the same features of that backbone, so that they differ in nothing else.
+Evaluated images are shown in four mirror views, whose logits are averaged within each draw. Prior
+and calibration are chosen by cross-fitting on validation data; the test split is opened once, at
+the end, and the results of a seed are kept, so that a run that was stopped carries on.
+
+    python experiments/skin_lesions.py --data ham10000 --weights squeezenet_notop.h5 --out runs/skin
+
+The article's own network: `--backbone vgg16 --weights FILE --fine-tune-layers 6
+--input-shape 224 224`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from rich.console import Console
+from scipy.special import softmax
+
+import bayescam as bc
+from bayescam.data import Augmentation, ImageLoader, augment_batch
+from bayescam.inference.features import TrainingImages
+from bayescam.inference.training import FitResult, TrainingSettings, fit_classifier, fit_head
+from bayescam.uncertainty import (
+    OVERALL_SCORES,
+    cross_fit_logits,
+    fit_calibration,
+    group_bootstrap,
+    score_predictions,
+)
+
+CLASS_NAMES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
+MIRRORS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
+BIAS_PENALTIES = (1.0, 10.0, 30.0, 100.0, 1e6)
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Config:
+    """One study; everything that decides its numbers."""
+
+    data: str
+    weights: str | None = None
+    backbone: str = "squeezenet"
+    input_shape: tuple[int, int, int] = (225, 300, 3)
+    fine_tune_layers: int = 28
+    epochs: int = 12
+    learning_rate: float = 3e-4
+    num_views: int = 4
+    prior_sds: tuple[float, ...] = (0.05, 0.15, 0.5)
+    num_samples: int = 100
+    fractions: tuple[float, float, float] = (0.75, 0.10, 0.15)
+    seeds: tuple[int, ...] = (0, 1, 2)
+    splits: tuple[str, ...] = ("val", "test")
+
+    def training(self, seed: int) -> TrainingSettings:
+        """Settings of the training with one seed."""
+        return TrainingSettings(
+            seed=seed,
+            num_views=self.num_views,
+            fine_tune_layers=self.fine_tune_layers,
+            fine_tune_epochs=self.epochs,
+            fine_tune_learning_rate=self.learning_rate,
+        )
+
+
+def main(config: Config, output_dir: Path) -> pd.DataFrame:
+    """Runs every seed that is not done yet, prints the table and returns it."""
+    console = Console()
+    output_dir.mkdir(parents=True, exist_ok=True)
+    records = bc.read_ham10000(config.data)
+    for seed in config.seeds:
+        path = output_dir / f"seed_{seed}.npz"
+        if not path.exists():
+            console.print(f"seed {seed}: training")
+            run_seed(config, records, seed, path, console)
+    table = summarize_seeds([output_dir / f"seed_{seed}.npz" for seed in config.seeds], config)
+    table.to_csv(output_dir / "table.csv")
+    console.print(bc.report.to_markdown(table))
+    return table
+
+
+def run_seed(
+    config: Config, records: pd.DataFrame, seed: int, path: Path, console: Console
+) -> None:
+    """Trains on one split and keeps the logits of all heads, validation and test."""
+    fractions = dict(zip(("train", "val", "test"), config.fractions, strict=True))
+    records = bc.split_records(records, fractions=fractions, seed=seed)
+    parts = {name: part.reset_index(drop=True) for name, part in records.groupby("split")}
+    labels = {name: label_codes(part) for name, part in parts.items()}
+    tuned, result = fine_tune(config, parts, seed, path.with_suffix(""), console)
+    features = result.head_features()
+    both = (labels["train"], labels["val"])
+    seen = {
+        name: mirror_features(tuned, parts[name], config, console) for name in config.splits
+    }
+    logits = {"dense, fine-tuned": head_logits(tuned, seen, config, seed)}
+    for name, options in heads(config).items():
+        model = copy_backbone(tuned, config, seed, **options)
+        history = fit_head(model, features, both, settings=config.training(seed))
+        best = max(row["validation_log_likelihood"] for row in history)
+        console.print(f"seed {seed}: {name}: validation log-likelihood {best:.4f}")
+        logits[name] = head_logits(model, seen, config, seed)
+    arrays = {
+        f"{head}/{split}": values for head, by in logits.items() for split, values in by.items()
+    }
+    for split in config.splits:
+        arrays[f"labels/{split}"] = labels[split]
+        arrays[f"groups/{split}"] = parts[split]["group"].to_numpy(str)
+    partial = path.with_suffix(".tmp")
+    with partial.open("wb") as file:
+        np.savez(file, **arrays)
+    os.replace(partial, path)
+
+
+def fine_tune(
+    config: Config, parts: dict[str, pd.DataFrame], seed: int, folder: Path, console: Console
+) -> tuple[object, FitResult]:
+    """The network with a dense head, its last layers fine-tuned."""
+    model = bc.build_classifier(
+        config.backbone,
+        class_names=CLASS_NAMES,
+        head="dense",
+        weights=config.weights,
+        input_shape=config.input_shape,
+        seed=seed,
+    )
+    said: dict[str, str] = {}
+
+    def report(stage: str, done: int, total: int, note: str) -> None:
+        line = f"seed {seed}: {stage} {note} {20 * done // total * 5} %"
+        if said.get(stage) != line:
+            said[stage] = line
+            console.print(line, highlight=False)
+
+    result = fit_classifier(
+        model,
+        training_images(parts["train"], config, seed),
+        training_images(parts["val"], config, seed),
+        settings=config.training(seed),
+        work_dir=folder,
+        report=report,
+    )
+    for row in result.history:
+        console.print({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()})
+    bc.save_model(model, folder / "model.keras")
+    return model, result
+
+
+def heads(config: Config) -> dict[str, dict[str, object]]:
+    """The heads that are trained on the tuned features."""
+    flipout = {
+        f"flipout, prior sd {sd}": {"head": "flipout", "prior_sd": sd} for sd in config.prior_sds
+    }
+    return {"dense": {"head": "dense"}, **flipout}
+
+
+def copy_backbone(tuned: object, config: Config, seed: int, **options: object) -> object:
+    """A model with a new head on the tuned backbone."""
+    model = bc.build_classifier(
+        config.backbone,
+        class_names=CLASS_NAMES,
+        input_shape=config.input_shape,
+        seed=seed,
+        **options,
+    )
+    for layer in model.layers:
+        if not layer.name.startswith(("logits", "class_logits", "standardization")):
+            layer.set_weights(tuned.get_layer(layer.name).get_weights())
+    return model
+
+
+def training_images(records: pd.DataFrame, config: Config, seed: int) -> TrainingImages:
+    """Images of the records in views: the image itself, then augmentations of it."""
+    paths = records["path"].tolist()
+
+    def batches(view: int, indices: NDArray[np.int64]) -> Iterator[tuple[NDArray, NDArray]]:
+        loader = ImageLoader(paths, config.input_shape, indices=indices)
+        for chosen, images in loader:
+            yield chosen, augment_batch(
+                images, Augmentation.skin(), seed=seed, view=view, indices=chosen
+            )
+
+    fingerprint = f"{len(paths)} {records['image_id'].str.cat()[:1000]} skin {seed}"
+    return TrainingImages(batches, label_codes(records), fingerprint)
+
+
+def label_codes(records: pd.DataFrame) -> NDArray[np.int64]:
+    """Class numbers (N,)."""
+    return np.array([CLASS_NAMES.index(label) for label in records["label"]])
+
+
+def mirror_features(
+    model: object, records: pd.DataFrame, config: Config, console: Console
+) -> Floats:
+    """Features (4, N, F) of each image and its mirror images."""
+    draws = bc.draw_posterior(model, 1)
+    prefix = draws.split.prefix(draws.split.features)
+    blocks = []
+    for indices, images in ImageLoader(records["path"].tolist(), config.input_shape):
+        views = [prefix(images[:, ::y, ::x].astype(np.float32))[0].numpy() for y, x in MIRRORS]
+        blocks.append(np.stack(views))
+        if indices[-1] % 320 == 319:
+            console.print(f"evaluation: {indices[-1] + 1} of {len(records)} images")
+    return np.concatenate(blocks, axis=1)
+
+
+def head_logits(
+    model: object, seen: dict[str, Floats], config: Config, seed: int
+) -> dict[str, Floats]:
+    """Logits (S, N, K) of each split, the mean over mirror images within each draw."""
+    from bayescam.inference.draws import run_suffix
+
+    stochastic = bool(bc.draw_posterior(model, 1).split.stochastic)
+    draws = bc.draw_posterior(model, config.num_samples if stochastic else 1, seed=seed)
+    weights = draws.weights()
+    return {
+        split: np.mean([run_suffix(draws.split, view, weights).numpy() for view in views], axis=0)
+        for split, views in seen.items()
+    }
+
+
+def choose_penalty(logits: Floats, labels: NDArray, groups: NDArray) -> tuple[float, float]:
+    """The bias penalty with the best sum of accuracy and balanced accuracy, cross-fitted."""
+    scores = {}
+    for penalty in BIAS_PENALTIES:
+        calibrated = cross_fit_logits(logits, labels, groups, bias_penalty=penalty)
+        result = score_predictions(mean_probs(calibrated), labels, CLASS_NAMES)
+        scores[penalty] = result.accuracy + result.balanced_accuracy
+    best = max(scores, key=scores.__getitem__)
+    return best, scores[best]
+
+
+def mean_probs(logits: Floats) -> Floats:
+    """Posterior predictive mean (N, K)."""
+    return softmax(np.asarray(logits, np.float64), axis=-1).mean(axis=0)
