@@ -8,6 +8,7 @@ tissue looks the same in two files.
 from __future__ import annotations
 
 import stat
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def load_image(path: str | Path) -> NDArray[np.uint8]:
     except Image.DecompressionBombError as error:
         raise ImageError(path, f"more than {MAX_PIXELS:,} pixels") from error
     except Exception as error:  # decoders raise nearly anything on a damaged file
-        raise ImageError(path, _first_line(error)) from error
+        raise ImageError(path, _one_line(error)) from error
 
 
 def resize_image(image: NDArray[np.uint8], size: Sequence[int]) -> NDArray[np.uint8]:
@@ -125,7 +126,7 @@ def _read_head(file: Path) -> bytes:
         reason = "link to a file that does not exist" if file.is_symlink() else "no such file"
         raise ImageError(file, reason) from error
     except OSError as error:
-        raise ImageError(file, error.strerror or _first_line(error)) from error
+        raise ImageError(file, error.strerror or _one_line(error)) from error
     if not head:
         raise ImageError(file, "empty file")
     return head
@@ -150,6 +151,7 @@ def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     return np.array(upright.convert("RGB"))
 
 
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+def _one_line(error: BaseException) -> str:
+    """What a decoder said, in one line of bearable length."""
+    words = " ".join(str(error).split())
+    return textwrap.shorten(words, 200, placeholder=" ...") if words else type(error).__name__

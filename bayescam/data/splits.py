@@ -50,17 +50,17 @@ def split_records(
     """
     check_records(records)
     shares = _check_fractions(DEFAULT_FRACTIONS if fractions is None else fractions)
-    groups = _group_class_counts(records)
+    keys, groups = pd.factorize(group_keys(records), sort=True)
     if len(groups) < len(shares):
         raise InputError(
             f"`records` must have at least as many groups as splits; got {len(groups)} groups "
             f"for {len(shares)} splits"
         )
-    counts = groups.to_numpy()
+    counts = _group_class_counts(keys, records["label"])
     due = np.stack([_whole_shares(int(total), shares) for total in counts.sum(axis=0)], axis=1)
     chosen = _draw_from_urns(counts, due, np.random.default_rng(seed))
-    names = pd.Series(np.array(list(shares))[chosen], index=groups.index, dtype="str")
-    return records.assign(split=group_keys(records).map(names).astype("str"))
+    names = np.array(list(shares))[chosen[keys]]
+    return records.assign(split=pd.Series(names, index=records.index, dtype="str"))
 
 
 def recut_validation(
@@ -124,10 +124,12 @@ def _check_fractions(fractions: Mapping[str, float]) -> dict[str, float]:
     return {name: fractions[name] for name in SPLITS if name in fractions}
 
 
-def _group_class_counts(records: pd.DataFrame) -> pd.DataFrame:
-    """Images per group (rows, sorted) and class (columns, sorted; images without label last)."""
-    classes = ("class " + records["label"]).fillna("no label")
-    return pd.crosstab(group_keys(records), classes)
+def _group_class_counts(keys: NDArray[np.intp], labels: pd.Series) -> NDArray[np.int64]:
+    """Images of each group and class, shape (groups, K); images without label are the last."""
+    codes, classes = pd.factorize(labels, sort=True)
+    counts = np.zeros((keys.max() + 1, len(classes) + 1), dtype=np.int64)
+    np.add.at(counts, (keys, codes), 1)  # a missing label has code -1
+    return counts
 
 
 def _whole_shares(total: int, shares: Mapping[str, float]) -> NDArray[np.int64]:
