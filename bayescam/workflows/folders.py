@@ -66,7 +66,11 @@ def work_folder(out: str | os.PathLike[str], manifest: Mapping[str, Any]) -> Ite
     refuse_existing(target)
     partial = partial_folder(target)
     _begin(partial, manifest)
-    yield partial
+    try:
+        yield partial
+    except InputError:
+        _remove_if_nothing_done(partial)
+        raise
     partial.replace(target)
 
 
@@ -97,6 +101,12 @@ def _begin(partial: Path, manifest: Mapping[str, Any]) -> None:
         )
     partial.mkdir(parents=True, exist_ok=True)
     write_json(found, manifest)
+
+
+def _remove_if_nothing_done(partial: Path) -> None:
+    if [file.name for file in partial.iterdir()] == ["manifest.json"]:
+        (partial / "manifest.json").unlink()
+        partial.rmdir()
 
 
 def _check_same_work(old: Mapping[str, Any], new: Mapping[str, Any], partial: Path) -> None:

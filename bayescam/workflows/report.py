@@ -37,13 +37,18 @@ _FIGURES = {
 
 
 def report_folder(
-    folder: str | os.PathLike[str], *, num_cases: int = 40, progress: bool = True
+    folder: str | os.PathLike[str],
+    *,
+    num_cases: int = 40,
+    seed: int | None = None,
+    progress: bool = True,
 ) -> Path:
     """Write `report/index.html` into an analysis folder and return its path.
 
     Args:
         folder: of `bayescam analyze`; if it was evaluated, scores and figures are shown too.
         num_cases: how many images to show, those of the largest predictive entropy.
+        seed: that the analysis must have, for scripts that want to be sure; `None` for any.
         progress: show a bar on standard error.
 
     Raises:
@@ -52,6 +57,8 @@ def report_folder(
     if num_cases < 1:
         raise InputError(f"`num_cases` must be at least 1; got {num_cases}")
     analysis = load_analysis(folder)
+    if seed not in (None, analysis.manifest["seed"]):
+        raise InputError(f"{folder} has seed {analysis.manifest['seed']}; expected {seed}")
     maps = StoredMaps(analysis.folder / "analysis.zarr")
     order = np.argsort(-analysis.predictions["predictive_entropy"].to_numpy(), kind="stable")
     records = pd.read_parquet(analysis.folder / "records.parquet")

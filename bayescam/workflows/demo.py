@@ -1,0 +1,110 @@
+"""`bayescam demo`: the whole story on synthetic skin lesions, from images to the report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from bayescam.data import write_phantoms
+from bayescam.inference.training import TrainingSettings
+from bayescam.types import InputError
+from bayescam.workflows.config import DataConfig, ModelConfig, TrainConfig
+from bayescam.workflows.evaluate import evaluate_folder, scores_table
+from bayescam.workflows.folders import read_manifest
+from bayescam.workflows.progress import progress_bars
+from bayescam.workflows.report import report_folder
+from bayescam.workflows.streaming import AnalysisOptions, analyze_records
+from bayescam.workflows.train import train_run
+
+__all__ = ["DemoOutcome", "demo_config", "run_demo"]
+
+_NUM_IMAGES = 800
+_NUM_SAMPLES = 100
+
+
+@dataclass(frozen=True)
+class DemoOutcome:
+    """Where the report of the demo is, and its scores with intervals."""
+
+    report: Path
+    scores: pd.DataFrame
+
+
+def run_demo(
+    out: str | os.PathLike[str] = "demo",
+    *,
+    seed: int = 0,
+    num_images: int = _NUM_IMAGES,
+    progress: bool = True,
+    announce: Callable[[str], object] | None = None,
+) -> DemoOutcome:
+    """Make phantoms, train a narrow VGG with a flipout head, analyze, evaluate and report.
+
+    Steps that are complete are kept, so a call that was interrupted carries on.
+
+    Args:
+        out: folder for everything.
+        seed: of everything.
+        num_images: how many phantoms.
+        progress: show bars on standard error.
+        announce: told what each step does.
+
+    Raises:
+        InputError: `out` holds a demo of another seed.
+    """
+    root = Path(out).expanduser()
+    tell = announce or (lambda line: None)
+    data, run, analysis = root / "data", root / "run", root / "analysis"
+    config = demo_config(data, seed=seed)
+    if not data.exists():
+        tell(f"1/5 {num_images} synthetic skin lesions in {data}")
+        root.mkdir(parents=True, exist_ok=True)
+        with progress_bars(shown=progress) as report:
+            write_phantoms(
+                data,
+                num_images=num_images,
+                seed=seed,
+                progress=lambda done, total: report("phantoms", done, total, ""),
+            )
+    if not run.exists():
+        tell(f"2/5 training a narrow VGG with a flipout head in {run}")
+        train_run(config, run, progress=progress)
+    _check_seed(run, seed)
+    if not analysis.exists():
+        tell(f"3/5 {_NUM_SAMPLES} posterior draws and their maps in {analysis}")
+        options = AnalysisOptions(num_samples=_NUM_SAMPLES, seed=seed)
+        analyze_records(run, out=analysis, options=options, progress=progress, announce=tell)
+    tell("4/5 calibration on the validation images, scores on the test images")
+    evaluation = evaluate_folder(analysis, seed=seed)
+    tell("5/5 the report")
+    return DemoOutcome(report_folder(analysis, progress=progress), scores_table(evaluation))
+
+
+def demo_config(data: Path, *, seed: int) -> TrainConfig:
+    """Return the training run of the demo."""
+    return TrainConfig(
+        seed=seed,
+        data=DataConfig(source=f"ham10000:{data}", augmentation="skin"),
+        model=ModelConfig(backbone="narrow_vgg", input_shape=(96, 128, 3)),
+        training=TrainingSettings(
+            num_views=4,
+            head_epochs=3,
+            fine_tune_layers=18,
+            fine_tune_epochs=12,
+            fine_tune_learning_rate=2e-3,
+            average_decay=0.99,
+        ),
+    )
+
+
+def _check_seed(run: Path, seed: int) -> None:
+    found = read_manifest(run, "run")["seed"]
+    if found != seed:
+        raise InputError(
+            f"{run.parent} holds a demo with seed {found}, not {seed}: give --seed {found}, or "
+            "another --out"
+        )

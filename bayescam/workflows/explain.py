@@ -1,0 +1,154 @@
+"""`bayescam explain`: a few image files, each with its densities and maps in one figure."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from scipy.special import softmax
+
+from bayescam.data import ImageLoader
+from bayescam.explain import CamExplainer
+from bayescam.models import class_names
+from bayescam.report import (
+    MapSummary,
+    draw_class_densities,
+    draw_map_panels,
+    figure_style,
+)
+from bayescam.types import Array, CamDraws, InputError
+from bayescam.workflows.analysis import explain_padded, make_explainer, summarize_logits
+from bayescam.workflows.cases import load_picture, map_summary
+from bayescam.workflows.folders import (
+    file_fingerprint,
+    new_manifest,
+    work_folder,
+    write_atomically,
+    write_skipped,
+    write_table,
+)
+from bayescam.workflows.maps import summarize_maps
+from bayescam.workflows.progress import progress_bars
+from bayescam.workflows.train import load_run
+
+__all__ = ["explain_images"]
+
+_BATCH = 8
+
+
+def explain_images(
+    run_folder: str | os.PathLike[str],
+    images: Sequence[str | os.PathLike[str]],
+    *,
+    out: str | os.PathLike[str],
+    num_samples: int = 100,
+    seed: int = 0,
+    target_layer: str | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Write `explanations.csv`, `skipped.csv` and a figure per image, and return the table.
+
+    Args:
+        run_folder: a finished run folder.
+        images: image files.
+        out: the folder to make.
+        num_samples: how many posterior draws.
+        seed: key of the draws.
+        target_layer: layer whose maps are weighted; see `analyze`.
+        progress: show a bar on standard error.
+
+    Returns:
+        Columns `path`, `figure` and those of `summarize`.
+
+    Raises:
+        InputError: no image can be decoded, or an argument does not fit.
+    """
+    if not len(images):
+        raise InputError("`images` must name at least one file; got none")
+    paths = [str(Path(path).expanduser().absolute()) for path in images]
+    run = load_run(run_folder)
+    explainer = make_explainer(
+        run.model, num_samples=num_samples, seed=seed, target_layer=target_layer
+    )
+    manifest = new_manifest(
+        "explanation",
+        seed=seed,
+        fingerprint=" ".join(
+            file_fingerprint(Path(path)) for path in paths if os.path.isfile(path)
+        ),
+        settings={
+            "model": run.fingerprint,
+            "num_samples": explainer.draws.num_samples,
+            "layer": explainer.target_layer,
+            "images": paths,
+        },
+    )
+    names = class_names(run.model)
+    loader = ImageLoader(paths, run.model.input_shape[1:], batch_size=_BATCH)
+    tables = []
+    with work_folder(out, manifest) as folder, progress_bars(shown=progress) as report:
+        for indices, batch in loader:
+            draws = explain_padded(explainer, batch, _BATCH)
+            table = summarize_logits(draws.logits, names)
+            table.insert(0, "path", [paths[index] for index in indices])
+            table.insert(1, "figure", [_figure_name(paths, index) for index in indices])
+            _draw_batch(table, draws, explainer, names, folder)
+            tables.append(table)
+            report("explain", int(indices[-1]) + 1, len(paths), "")
+        if not tables:
+            first = loader.skipped[0]
+            raise InputError(f"no image could be decoded; {first.path}: {first.reason}")
+        write_skipped(folder, loader.skipped)
+        whole = pd.concat(tables, ignore_index=True)
+        write_table(folder / "explanations.csv", whole)
+    return whole
+
+
+def _figure_name(paths: Sequence[str], index: int) -> str:
+    """The stem of the image, numbered where two images have the same."""
+    stem = Path(paths[index]).stem
+    same = [number for number, path in enumerate(paths) if Path(path).stem == stem]
+    return f"{stem}.png" if len(same) == 1 else f"{stem}-{same.index(index) + 1}.png"
+
+
+def _draw_batch(
+    table: pd.DataFrame,
+    draws: CamDraws,
+    explainer: CamExplainer,
+    names: Sequence[str],
+    folder: Path,
+) -> None:
+    statistics = summarize_maps(draws.cams)
+    probs = softmax(draws.logits.astype(np.float64), axis=-1)
+    for row, (path, figure, predicted) in enumerate(
+        zip(table["path"], table["figure"], table["predicted"], strict=True)
+    ):
+        place = explainer.targets.index(list(names).index(predicted))
+        summary = map_summary(statistics, predicted, row, place)
+        _draw_image(folder / figure, path, probs[:, row], names, summary)
+
+
+def _draw_image(
+    target: Path, path: str, probs: Array, names: Sequence[str], summary: MapSummary
+) -> None:
+    """Densities above; original, mean map, its uncertainty and P(relevant) below."""
+    picture = load_picture(path)
+    height = 2.9 * float(np.clip(picture.shape[0] / picture.shape[1], 0.5, 1.6)) + 0.9
+    with figure_style():
+        figure = Figure(figsize=(12.0, 3.0 + height), layout="constrained")
+        above, below = figure.subfigures(2, 1, height_ratios=[3.0, height])
+        draw_class_densities(probs, names, ax=above.subplots(), title=Path(path).name)
+        draw_map_panels(
+            picture,
+            summary.mean,
+            summary.sd,
+            summary.p_relevant,
+            axes=list(below.subplots(1, 4)),
+            threshold=summary.threshold,
+            target=summary.target,
+        )
+        write_atomically(target, lambda file: figure.savefig(file, format="png", dpi=130))
