@@ -16,24 +16,28 @@ The article's own network: `--backbone vgg16 --weights FILE --fine-tune-layers 6
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import tf_keras
 from numpy.typing import NDArray
 from rich.console import Console
 from scipy.special import softmax
 
 import bayescam as bc
 from bayescam.data import Augmentation, ImageLoader, augment_batch
+from bayescam.inference.draws import run_suffix
 from bayescam.inference.features import TrainingImages
 from bayescam.inference.training import FitResult, TrainingSettings, fit_classifier, fit_head
+from bayescam.report import format_interval, to_markdown
 from bayescam.uncertainty import (
     OVERALL_SCORES,
+    BootstrapScores,
     cross_fit_logits,
     fit_calibration,
     group_bootstrap,
@@ -81,14 +85,16 @@ def main(config: Config, output_dir: Path) -> pd.DataFrame:
     console = Console()
     output_dir.mkdir(parents=True, exist_ok=True)
     records = bc.read_ham10000(config.data)
+    runs = []
     for seed in config.seeds:
         path = output_dir / f"seed_{seed}.npz"
         if not path.exists():
-            console.print(f"seed {seed}: training")
             run_seed(config, records, seed, path, console)
-    table = summarize_seeds([output_dir / f"seed_{seed}.npz" for seed in config.seeds], config)
+        with np.load(path, allow_pickle=False) as arrays:
+            runs.append(dict(arrays))
+    table = summarize_seeds(runs, config)
     table.to_csv(output_dir / "table.csv")
-    console.print(bc.report.to_markdown(table))
+    print(to_markdown(table))
     return table
 
 
@@ -103,12 +109,10 @@ def run_seed(
     tuned, result = fine_tune(config, parts, seed, path.with_suffix(""), console)
     features = result.head_features()
     both = (labels["train"], labels["val"])
-    seen = {
-        name: mirror_features(tuned, parts[name], config, console) for name in config.splits
-    }
+    seen = {name: mirror_features(tuned, parts[name], config, console) for name in config.splits}
     logits = {"dense, fine-tuned": head_logits(tuned, seen, config, seed)}
     for name, options in heads(config).items():
-        model = copy_backbone(tuned, config, seed, **options)
+        model = copy_backbone(tuned, config, seed, options)
         history = fit_head(model, features, both, settings=config.training(seed))
         best = max(row["validation_log_likelihood"] for row in history)
         console.print(f"seed {seed}: {name}: validation log-likelihood {best:.4f}")
@@ -127,7 +131,7 @@ def run_seed(
 
 def fine_tune(
     config: Config, parts: dict[str, pd.DataFrame], seed: int, folder: Path, console: Console
-) -> tuple[object, FitResult]:
+) -> tuple[tf_keras.Model, FitResult]:
     """The network with a dense head, its last layers fine-tuned."""
     model = bc.build_classifier(
         config.backbone,
@@ -159,7 +163,7 @@ def fine_tune(
     return model, result
 
 
-def heads(config: Config) -> dict[str, dict[str, object]]:
+def heads(config: Config) -> dict[str, dict[str, Any]]:
     """The heads that are trained on the tuned features."""
     flipout = {
         f"flipout, prior sd {sd}": {"head": "flipout", "prior_sd": sd} for sd in config.prior_sds
@@ -167,7 +171,9 @@ def heads(config: Config) -> dict[str, dict[str, object]]:
     return {"dense": {"head": "dense"}, **flipout}
 
 
-def copy_backbone(tuned: object, config: Config, seed: int, **options: object) -> object:
+def copy_backbone(
+    tuned: tf_keras.Model, config: Config, seed: int, options: dict[str, Any]
+) -> tf_keras.Model:
     """A model with a new head on the tuned backbone."""
     model = bc.build_classifier(
         config.backbone,
@@ -189,8 +195,9 @@ def training_images(records: pd.DataFrame, config: Config, seed: int) -> Trainin
     def batches(view: int, indices: NDArray[np.int64]) -> Iterator[tuple[NDArray, NDArray]]:
         loader = ImageLoader(paths, config.input_shape, indices=indices)
         for chosen, images in loader:
-            yield chosen, augment_batch(
-                images, Augmentation.skin(), seed=seed, view=view, indices=chosen
+            yield (
+                chosen,
+                augment_batch(images, Augmentation.skin(), seed=seed, view=view, indices=chosen),
             )
 
     fingerprint = f"{len(paths)} {records['image_id'].str.cat()[:1000]} skin {seed}"
@@ -203,7 +210,7 @@ def label_codes(records: pd.DataFrame) -> NDArray[np.int64]:
 
 
 def mirror_features(
-    model: object, records: pd.DataFrame, config: Config, console: Console
+    model: tf_keras.Model, records: pd.DataFrame, config: Config, console: Console
 ) -> Floats:
     """Features (4, N, F) of each image and its mirror images."""
     draws = bc.draw_posterior(model, 1)
@@ -218,11 +225,9 @@ def mirror_features(
 
 
 def head_logits(
-    model: object, seen: dict[str, Floats], config: Config, seed: int
+    model: tf_keras.Model, seen: dict[str, Floats], config: Config, seed: int
 ) -> dict[str, Floats]:
     """Logits (S, N, K) of each split, the mean over mirror images within each draw."""
-    from bayescam.inference.draws import run_suffix
-
     stochastic = bool(bc.draw_posterior(model, 1).split.stochastic)
     draws = bc.draw_posterior(model, config.num_samples if stochastic else 1, seed=seed)
     weights = draws.weights()
@@ -232,17 +237,100 @@ def head_logits(
     }
 
 
-def choose_penalty(logits: Floats, labels: NDArray, groups: NDArray) -> tuple[float, float]:
-    """The bias penalty with the best sum of accuracy and balanced accuracy, cross-fitted."""
-    scores = {}
-    for penalty in BIAS_PENALTIES:
-        calibrated = cross_fit_logits(logits, labels, groups, bias_penalty=penalty)
-        result = score_predictions(mean_probs(calibrated), labels, CLASS_NAMES)
-        scores[penalty] = result.accuracy + result.balanced_accuracy
-    best = max(scores, key=scores.__getitem__)
-    return best, scores[best]
+def summarize_seeds(runs: Sequence[dict[str, Floats]], config: Config) -> pd.DataFrame:
+    """One row per head, as it comes and calibrated: mean over the seeds, with 95 % intervals.
+
+    An interval is that of the mean over the splits: lesions are resampled within each test split,
+    and the same lesions for every head, so that the last row is a paired difference.
+    """
+    prior = best_prior(runs, config)
+    names = {"dense, fine-tuned": "dense, fine-tuned", "dense": "dense", prior: "flipout"}
+    resamples, estimates = {}, {}
+    for key, name in names.items():
+        for calibrated in (False, True):
+            row = f"{name}, calibrated" if calibrated else name
+            scored = [score_run(run, key, calibrated=calibrated) for run in runs]
+            estimates[row] = np.mean([part.estimate for part in scored], axis=0)
+            resamples[row] = np.mean([part.resamples for part in scored], axis=0)
+    row = "flipout - dense, both calibrated"
+    for kept in (estimates, resamples):
+        kept[row] = kept["flipout, calibrated"] - kept["dense, calibrated"]
+    table = {
+        row: {
+            score: format_interval(
+                estimates[row][i], *np.percentile(resamples[row][:, i], (2.5, 97.5))
+            )
+            for i, score in enumerate(OVERALL_SCORES)
+        }
+        for row in estimates
+    }
+    return pd.DataFrame(table).T.rename_axis(f"mean of {len(runs)} splits; {prior}")
+
+
+def best_prior(runs: Sequence[dict[str, Floats]], config: Config) -> str:
+    """The flipout head with the best cross-fitted validation likelihood, over all seeds."""
+    losses = {}
+    for name in heads(config):
+        if name != "dense":
+            probs = [(cross_fitted(run, name), run["labels/val"]) for run in runs]
+            losses[name] = np.mean([-np.log(p[np.arange(len(y)), y]).mean() for p, y in probs])
+    return min(losses, key=losses.__getitem__)
+
+
+def cross_fitted(run: dict[str, Floats], head: str, **options: float) -> Floats:
+    """Calibrated validation probabilities, no image by a fit that saw its lesion."""
+    logits = cross_fit_logits(run[f"{head}/val"], run["labels/val"], run["groups/val"], **options)
+    return mean_probs(logits)
+
+
+def score_run(run: dict[str, Floats], head: str, *, calibrated: bool) -> BootstrapScores:
+    """Test scores of one head on one split; the calibration is fitted on validation data."""
+    logits = run[f"{head}/test"]
+    if calibrated:
+        penalty = choose_penalty(run, head)
+        fit = fit_calibration(run[f"{head}/val"], run["labels/val"], bias_penalty=penalty)
+        logits = fit.apply(logits)
+    return group_bootstrap(mean_probs(logits), run["labels/test"], run["groups/test"], CLASS_NAMES)
+
+
+def choose_penalty(run: dict[str, Floats], head: str) -> float:
+    """The penalty with the best accuracy plus balanced accuracy, cross-fitted on validation."""
+
+    def merit(penalty: float) -> float:
+        probs = cross_fitted(run, head, bias_penalty=penalty)
+        scores = score_predictions(probs, run["labels/val"], CLASS_NAMES)
+        return scores.accuracy + scores.balanced_accuracy
+
+    return max(BIAS_PENALTIES, key=merit)
 
 
 def mean_probs(logits: Floats) -> Floats:
     """Posterior predictive mean (N, K)."""
     return softmax(np.asarray(logits, np.float64), axis=-1).mean(axis=0)
+
+
+def parse(arguments: Sequence[str] | None = None) -> tuple[Config, Path]:
+    """The configuration and the output folder from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormat)
+    parser.add_argument("--data", required=True, help="HAM10000 folder")
+    parser.add_argument("--out", required=True, type=Path, help="folder of the results")
+    parser.add_argument("--weights", help='backbone weights, an .h5 file or "imagenet"')
+    parser.add_argument("--backbone", default=Config.backbone)
+    parser.add_argument("--input-shape", type=int, nargs=2, default=Config.input_shape[:2])
+    parser.add_argument("--fine-tune-layers", type=int, default=Config.fine_tune_layers)
+    parser.add_argument("--epochs", type=int, default=Config.epochs)
+    parser.add_argument("--num-views", type=int, default=Config.num_views)
+    parser.add_argument("--seeds", type=int, nargs="+", default=Config.seeds)
+    given = vars(parser.parse_args(arguments))
+    out = given.pop("out")
+    given["input_shape"] = (*given["input_shape"], 3)
+    given["seeds"] = tuple(given["seeds"])
+    return Config(**given), out
+
+
+class HelpFormat(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    """Keeps the text above as it is and shows defaults."""
+
+
+if __name__ == "__main__":
+    main(*parse())

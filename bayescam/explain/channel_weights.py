@@ -2,8 +2,8 @@
 
 `alpha_k = mean_ij dy / dA_ijk` (Selvaraju et al. 2017, equation 1) is linear in the gradient `g` of
 the score at the features. Where only pooling lies between the maps `A` and the features, each
-gradient is handed on whole to some cell of its channel, so `alpha_k = sum_cells g / (h w)` for every
-image alike. Otherwise the network between them is differentiated, once per vector and batch.
+gradient is handed on whole to some cell of its channel, so `alpha_k = sum_cells g / (h w)` for
+every image alike. Otherwise the network between them is differentiated, once per vector and batch.
 """
 
 from __future__ import annotations
@@ -50,7 +50,16 @@ def channel_weights(
     num_samples, _, num_targets = gradients.shape[:3]
     channels = maps.shape[-1]
     if is_pooled(split, target):
-        cells = tf.reshape(gradients, (num_samples, -1, num_targets, gradients.shape[3:].num_elements() // channels, channels))
+        cells = tf.reshape(
+            gradients,
+            (
+                num_samples,
+                -1,
+                num_targets,
+                gradients.shape[3:].num_elements() // channels,
+                channels,
+            ),
+        )
         return tf.reduce_sum(cells, axis=3) / (maps.shape[1] * maps.shape[2])
     size = gradients.shape[3:].num_elements()
     flat = tf.reshape(gradients, (num_samples, -1, num_targets, size))

@@ -42,7 +42,7 @@ class CamExplainer:
         target_layer: str | None = None,
     ) -> None:
         split = draws.split
-        num_classes = split.graph.shapes[split.graph.output][-1]
+        num_classes = split.num_classes
         self.draws = draws
         self.targets = tuple(range(num_classes)) if targets is None else tuple(targets)
         _check_targets(self.targets, num_classes)
@@ -62,17 +62,17 @@ class CamExplainer:
     @property
     def map_shape(self) -> tuple[int, int]:
         """Height and width (h, w) of the maps, in cells."""
-        _, height, width, _ = self.draws.split.graph.shapes[self._target]
-        return int(height), int(width)
+        height, width, _ = self.draws.split.graph.item_shape(self._target)
+        return height, width
 
     @property
     def num_features(self) -> int:
         """Length F of the features of one image."""
         split = self.draws.split
-        return int(np.prod(split.graph.shapes[split.features][1:]))
+        return int(np.prod(split.graph.item_shape(split.features)))
 
     def __call__(self, images: Array) -> CamDraws:
-        """Returns logits (S, N, K), maps (S, N, T, h, w) and features (N, F) of images (N, H, W, 3)."""
+        """Returns logits (S, N, K), maps (S, N, T, h, w) and features (N, F) of (N, H, W, 3)."""
         maps, features = self._maps_and_features(tf.cast(images, tf.float32))
         blocks = self.draws.blocks(self._bytes_per_draw(len(images)))
         parts = [self._explain(maps, features, w) for w in self._weight_blocks(blocks)]

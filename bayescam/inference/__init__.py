@@ -1,4 +1,5 @@
-"""From a model and data to posterior draws: training, the prefix/suffix split, whole-function draws."""
+"""From a model and data to posterior draws: training, the split, whole-function draws."""
+
 from bayescam.inference.draws import PosteriorDraws, draw_posterior
 from bayescam.inference.split import NetworkSplit, split_network
 

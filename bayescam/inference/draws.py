@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -93,7 +95,7 @@ class PosteriorDraws:
         )
 
     def _input_shape(self, step: Step) -> tuple[int, ...]:
-        return tuple(self.split.graph.shapes[step.inputs[0]][1:])
+        return self.split.graph.item_shape(step.inputs[0])
 
 
 @tf_keras.utils.register_keras_serializable("bayescam")
@@ -132,8 +134,7 @@ def draw_posterior(
     split = split_network(model)
     if not split.stochastic and num_samples > 1:
         warnings.warn(
-            f"model {model.name!r} has no stochastic layer, so there is 1 draw, "
-            f"not {num_samples}",
+            f"model {model.name!r} has no stochastic layer, so there is 1 draw, not {num_samples}",
             stacklevel=2,
         )
         num_samples = 1
@@ -141,7 +142,7 @@ def draw_posterior(
 
 
 def run_suffix(split: NetworkSplit, features: tf.Tensor, weights: DrawnWeights) -> tf.Tensor:
-    """Returns the logits (S, N, K) of features (N, ...), or (S, N, ...) where each draw has its own.
+    """Returns the logits (S, N, K) of features (N, ...) or, one set a draw, (S, N, ...).
 
     Layers before the first stochastic one run once; fixed layers after it run on draws and images
     as one batch, always in inference mode.
@@ -187,7 +188,11 @@ def _draw_layer(
     )
 
 
-def _draw_distribution(posterior: tfd.Distribution, key: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+def _draw_distribution(
+    posterior: Any,  # noqa: ANN401 - any distribution of TFP
+    key: tf.Tensor,
+    draws: tf.Tensor,
+) -> tf.Tensor:
     base = getattr(posterior, "distribution", posterior)
     if isinstance(base, tfd.Normal):
         loc, scale = tf.convert_to_tensor(base.loc), tf.convert_to_tensor(base.scale)

@@ -1,7 +1,7 @@
 """Features of the frozen part of a network, computed once per image and view, and kept.
 
-A cache on disk is a plain `.npy` file that fills up block by block; beside it a small JSON file says
-how far it is and what it belongs to, so an interrupted run carries on and a stale cache is not used.
+A cache on disk is a plain `.npy` file that fills up block by block; a small JSON file beside it
+says how far it is and what it belongs to: an interrupted run carries on, a stale cache is not used.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,8 @@ def cache_features(
     values, done = _open(path, size, dtype, identity)
     for view in range(num_views):
         start = int(np.clip(done - view * len(images), 0, len(images)))
-        for indices, batch in images.batches(view, np.arange(start, len(images))):
+        batches = images.batches(view, np.arange(start, len(images)))
+        for indices, batch in _read_ahead(batches):
             values[view, indices] = _extract(extract, batch, dtype)
             done = view * len(images) + int(indices[-1]) + 1
             if report is not None:
@@ -112,6 +114,15 @@ def weights_fingerprint(variables: list[tf.Variable]) -> str:
     for variable in variables:
         digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
     return digest.hexdigest()[:16]
+
+
+def _read_ahead(batches: Iterator[tuple[Array, Array]]) -> Iterator[tuple[Array, Array]]:
+    """Prepares the next batch in a thread while the network works on this one."""
+    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as thread:
+        coming = thread.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = thread.submit(next, batches, None)
+            yield batch
 
 
 def _extract(extract: Any, batch: Array, dtype: type) -> Array:  # noqa: ANN401

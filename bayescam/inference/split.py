@@ -74,9 +74,7 @@ class NetworkSplit:
 
         return self.compiled(("prefix", keys), make)
 
-    def compiled(
-        self, key: Hashable, make: Callable[[], Callable[..., Any]]
-    ) -> Callable[..., Any]:
+    def compiled(self, key: Hashable, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
         """Returns the `tf.function` kept under this key, made once per network."""
         if key not in self._compiled:
             self._compiled[key] = tf.function(make())
@@ -85,6 +83,11 @@ class NetworkSplit:
     def between(self, target: int) -> tf_keras.Model:
         """Returns the network from the maps `target` to the features."""
         return self.graph.submodel(target, self.features)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of logits K."""
+        return self.graph.item_shape(self.graph.output)[-1]
 
     @property
     def stochastic(self) -> tuple[Step, ...]:

@@ -52,9 +52,7 @@ def plan_stages(split: NetworkSplit, fine_tune_layers: int) -> tuple[Stage, ...]
     """
     graph = split.graph
     head = tuple(step.layer for step in split.suffix)
-    stages = (
-        Stage("head", split.features, head, graph.submodel(split.features, graph.output)),
-    )
+    stages = (Stage("head", split.features, head, graph.submodel(split.features, graph.output)),)
     if fine_tune_layers == 0:
         return stages
     backbone = backbone_steps(split)

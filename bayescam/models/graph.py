@@ -83,6 +83,20 @@ class LayerGraph:
         step = self.step_of(key)
         return "input" if step is None else step.layer.name
 
+    def item_shape(self, key: int) -> tuple[int, ...]:
+        """Returns the shape of value `key` for one image, without the batch axis.
+
+        Raises:
+            InputError: If it is not fixed.
+        """
+        sizes = self.shapes[key][1:]
+        if None in sizes:
+            raise InputError(
+                f"layer {self.name_of(key)!r} must have a fixed size; its shape is "
+                f"{self.shapes[key]}. Give the model a fixed input shape"
+            )
+        return tuple(int(size) for size in sizes if size is not None)
+
     def key_of(self, layer_name: str) -> int:
         """Returns the value that the layer called `layer_name` makes (its last call).
 
@@ -129,8 +143,7 @@ class LayerGraph:
         """
         single = isinstance(targets, int)
         wanted = (targets,) if isinstance(targets, int) else tuple(targets)
-        shape, dtype = self.shapes[source][1:], _dtype_of(self, source)
-        start = tf_keras.Input(shape=shape, dtype=dtype)
+        start = tf_keras.Input(shape=self.shapes[source][1:], dtype=_dtype_of(self, source))
         values = {source: start}
         steps = {step: None for target in wanted for step in self.between(source, target)}
         run_steps([step for step in self.steps if step in steps], values, substitute=substitute)

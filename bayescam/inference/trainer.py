@@ -1,0 +1,206 @@
+"""One stage of training: steps on cached features, validation, and the best epoch so far."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from bayescam.inference.checkpoint import Checkpoint
+from bayescam.inference.draws import draw_posterior, run_suffix
+from bayescam.inference.elbo import class_weights, kl_divergence, kl_warmup, weighted_cross_entropy
+from bayescam.inference.features import FeatureCache, ProgressReport
+from bayescam.inference.split import split_network
+from bayescam.inference.stages import Stage, frozen_batch_norm
+from bayescam.models.flipout import FlipoutDense, variational_layers
+from bayescam.types import Array
+
+__all__ = ["StageTrainer", "TrainingSettings"]
+
+BATCH = 256  # images per step where nothing is trained
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How to train; all defaults of training are here.
+
+    Attributes:
+        seed: Fixes the order of images, the choice of views and the validation draws.
+        num_views: Views of each training image, the first without augmentation.
+        class_weight_power: Class weights are `frequency ** -power`; 0 for none.
+        batch_size: Images per step.
+        head_epochs: Epochs of the head on cached features, at most.
+        head_learning_rate: Adam's, at its peak.
+        fine_tune_layers: Last n layers of the backbone to train after the head, 0 for none.
+        fine_tune_epochs: Epochs of fine-tuning, at most.
+        fine_tune_learning_rate: Adam's, at its peak.
+        kl_warmup_epochs: Epochs over which the KL divergence comes in.
+        average_decay: Weights are averaged over steps with this decay (Polyak averaging); the
+            average is what is validated and kept. 0 for none.
+        patience: Epochs without a better validation log-likelihood before a stage stops.
+        validation_samples: Posterior draws in the validation log-likelihood.
+        cache: Where features are kept: on "disk" (in the work folder) or in "memory".
+    """
+
+    seed: int = 0
+    num_views: int = 4
+    class_weight_power: float = 0.5
+    batch_size: int = 32
+    head_epochs: int = 40
+    head_learning_rate: float = 1e-3
+    fine_tune_layers: int = 0
+    fine_tune_epochs: int = 12
+    fine_tune_learning_rate: float = 3e-4
+    kl_warmup_epochs: int = 3
+    average_decay: float = 0.998
+    patience: int = 5
+    validation_samples: int = 20
+    cache: Literal["disk", "memory"] = "disk"
+
+
+class StageTrainer:
+    """One stage: its variables, their averages, the optimiser, and the best epoch so far."""
+
+    def __init__(
+        self,
+        model: tf_keras.Model,
+        stage: Stage,
+        arrays: tuple[FeatureCache, FeatureCache],
+        labels: tuple[Array, Array],
+        settings: TrainingSettings,
+    ) -> None:
+        self.model, self.stage, self.settings = model, stage, settings
+        self.split = split = split_network(model)
+        (self.train, self.val), (self.labels, self.val_labels) = arrays, labels
+        self.variables = stage.variables
+        self.averages = [tf.Variable(variable) for variable in self.variables]
+        fine = stage.name == "fine-tune"
+        self.epochs = settings.fine_tune_epochs if fine else settings.head_epochs
+        rate = settings.fine_tune_learning_rate if fine else settings.head_learning_rate
+        self.optimizer = tf_keras.optimizers.Adam(_schedule(rate, self.epochs * self.num_steps))
+        self.optimizer.build(self.variables)
+        self.layers = [layer for layer in variational_layers(model) if layer in stage.layers]
+        self.weights = tf.constant(
+            class_weights(self.labels, split.num_classes, settings.class_weight_power)
+        )
+        self.kl_scale = tf.Variable(0.0, trainable=False)
+        self.step = tf.function(self._step)
+        self.to_features = tf.function(split.graph.submodel(stage.source, split.features))
+
+    @property
+    def num_steps(self) -> int:
+        """Steps per epoch; the last batch may be smaller."""
+        return -(-len(self.labels) // self.settings.batch_size)
+
+    def run(self, checkpoint: Checkpoint, report: ProgressReport | None) -> list[dict[str, Any]]:
+        """Trains to the end or to the end of patience; leaves the best weights in the model."""
+        state = {
+            "variables": self.variables,
+            "averages": self.averages,
+            "optimizer": self.optimizer.variables,
+            "calls": [layer.calls for layer in self.layers if isinstance(layer, FlipoutDense)],
+        }
+        history, best = checkpoint.restore(state)
+        for epoch in range(len(history), self.epochs):
+            if _out_of_patience(history, self.settings.patience):
+                break
+            with frozen_batch_norm(self.stage.network):
+                row = self._epoch(epoch, report)
+            likelihoods = [past["validation_log_likelihood"] for past in history]
+            history.append(row)
+            if not likelihoods or row["validation_log_likelihood"] > max(likelihoods):
+                best = [average.numpy() for average in self.averages]
+            checkpoint.write(state, history, best)
+        for variable, value in zip(self.variables, best, strict=True):
+            variable.assign(value)
+        return history
+
+    def _epoch(self, epoch: int, report: ProgressReport | None) -> dict[str, Any]:
+        started = time.monotonic()
+        self.kl_scale.assign(kl_warmup(epoch, self.settings.kl_warmup_epochs) / len(self.labels))
+        losses = []
+        for number, (features, labels) in enumerate(self._batches(epoch), start=1):
+            losses.append(self.step(features, labels))
+            if report is not None and (number % 10 == 0 or number == self.num_steps):
+                note = f"epoch {epoch + 1}/{self.epochs}"
+                report(self.stage.name, epoch * self.num_steps + number, self.total, note)
+        likelihood, accuracy = self._validate()
+        return {
+            "stage": self.stage.name,
+            "epoch": epoch + 1,
+            "loss": float(np.mean([loss.numpy() for loss in losses])),
+            "kl_divergence": float(kl_divergence(self.layers)),
+            "validation_log_likelihood": likelihood,
+            "validation_accuracy": accuracy,
+            "seconds": round(time.monotonic() - started, 2),
+        }
+
+    @property
+    def total(self) -> int:
+        """Steps of the whole stage."""
+        return self.epochs * self.num_steps
+
+    def _batches(self, epoch: int) -> Iterator[tuple[Array, Array]]:
+        """Batches in an order that only the seed, the stage and the epoch decide."""
+        rng = np.random.default_rng([self.settings.seed, len(self.stage.name), epoch])
+        order = rng.permutation(len(self.labels))
+        views = (order + epoch) % self.train.num_views
+        size = self.settings.batch_size
+        for i in range(0, len(order), size):
+            chosen = order[i : i + size]
+            yield self.train.rows(views[i : i + size], chosen), self.labels[chosen]
+
+    def _step(self, features: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            logits = self.stage.network(tf.cast(features, tf.float32), training=True)
+            loss = weighted_cross_entropy(logits, labels, self.weights)
+            loss += self.kl_scale * kl_divergence(self.layers)
+        gradients = tape.gradient(loss, self.variables)
+        self.optimizer.apply_gradients(zip(gradients, self.variables, strict=True))
+        count = tf.cast(self.optimizer.iterations, tf.float32)
+        decay = tf.minimum(self.settings.average_decay, count / (count + 10.0))
+        for average, variable in zip(self.averages, self.variables, strict=True):
+            average.assign_sub((1.0 - decay) * (average - variable))
+        return loss
+
+    def _validate(self) -> tuple[float, float]:
+        """Log-likelihood per image and accuracy of the averaged weights' predictive mean."""
+        kept = [variable.numpy() for variable in self.variables]
+        for variable, average in zip(self.variables, self.averages, strict=True):
+            variable.assign(average)
+        try:
+            return self._predictive_scores()
+        finally:
+            for variable, value in zip(self.variables, kept, strict=True):
+                variable.assign(value)
+
+    def _predictive_scores(self) -> tuple[float, float]:
+        num = self.settings.validation_samples if self.split.stochastic else 1
+        weights = draw_posterior(self.model, num, seed=self.settings.seed).weights()
+        blocks = []
+        for i in range(0, len(self.val_labels), BATCH):
+            batch = tf.cast(self.val.values[0, i : i + BATCH], tf.float32)
+            logits = run_suffix(self.split, self.to_features(batch), weights)
+            mean = tf.reduce_logsumexp(tf.nn.log_softmax(logits), axis=0) - np.log(num)
+            blocks.append(mean.numpy())
+        log_probs = np.concatenate(blocks)
+        likelihood = log_probs[np.arange(len(log_probs)), self.val_labels].mean()
+        return float(likelihood), float((log_probs.argmax(axis=1) == self.val_labels).mean())
+
+
+def _schedule(rate: float, steps: int) -> tf_keras.optimizers.schedules.LearningRateSchedule:
+    """A short linear warm-up, then a cosine to one hundredth of the peak."""
+    warmup = max(1, min(200, steps // 10))
+    return tf_keras.optimizers.schedules.CosineDecay(
+        rate / 100, max(1, steps - warmup), alpha=0.01, warmup_target=rate, warmup_steps=warmup
+    )
+
+
+def _out_of_patience(history: list[dict[str, Any]], patience: int) -> bool:
+    likelihoods = [row["validation_log_likelihood"] for row in history]
+    return bool(likelihoods) and len(likelihoods) - 1 - int(np.argmax(likelihoods)) >= patience
