@@ -82,7 +82,8 @@ def test_the_backbone_of_an_adapted_nested_model_is_found():
         ]
     )
     head = [layers.Flatten(), layers.Dense(3, activation="softmax")]
-    model = adapt_model(tf_keras.Sequential([nested, *head]), ["a", "b", "c"])
+    user_model = tf_keras.Sequential([tf_keras.Input((16, 16, 3)), nested, *head])
+    model = adapt_model(user_model, ["a", "b", "c"])
     assert [layer.name for layer in backbone_layers(model)] == ["c1", "c2"]
 
 

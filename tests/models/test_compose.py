@@ -110,23 +110,6 @@ def test_a_short_float_backbone_has_a_float32_head(images, bfloat16_policy, head
     np.testing.assert_allclose(logits, expected, atol=0.1 * np.abs(expected).max())
 
 
-def test_another_application_is_flat_and_gives_its_own_features():
-    model = build_classifier("MobileNetV2", class_names=NAMES, input_shape=(32, 32, 3))
-    images = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
-    reference = tf_keras.applications.MobileNetV2(
-        include_top=False, weights=None, pooling="avg", input_shape=(32, 32, 3)
-    )
-    features = tf_keras.Model(model.input, model.get_layer("global_pool").output)
-    reference.set_weights(features.get_weights())
-    ready = tf_keras.applications.mobilenet_v2.preprocess_input(images.copy())
-    np.testing.assert_allclose(features(images), reference(ready), rtol=1e-4, atol=1e-5)
-
-
-def test_an_application_with_its_preprocessing_inside_is_flat():
-    model = build_classifier("efficientnetb0", class_names=NAMES, input_shape=(32, 32, 3))
-    assert not any(isinstance(layer, tf_keras.Model) for layer in model.layers)
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [

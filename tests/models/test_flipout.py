@@ -101,7 +101,7 @@ def test_plain_fit_lowers_the_elbo_loss_and_learns():
     x, labels = toy_data(500)
     model = toy_model(num_train=len(x), prior_sd=1.0)
     model.compile(tf_keras.optimizers.legacy.Adam(0.03), cross_entropy())
-    history = model.fit(x, labels, epochs=30, verbose=0).history
+    history = model.fit(x, labels, epochs=80, batch_size=500, verbose=0).history
     assert np.mean(history["loss"][-5:]) < 0.7 * history["loss"][0]
     with posterior_mean(model):
         assert (model.predict(x, verbose=0).argmax(1) == labels).mean() > 0.85
