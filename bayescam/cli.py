@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from bayescam import __version__
-from bayescam.types import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,9 +65,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             standalone_mode=False,
         )
         return int(code or 0)
-    except InputError as error:
-        _complain(str(error))
-        return 2
     except (KeyboardInterrupt, typer.Abort):
         _complain("interrupted; run the same command again and it carries on where it was")
         return 130
@@ -77,6 +73,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _explain_failure(error: Exception) -> int:
+    from bayescam.types import InputError  # loads NumPy, which nothing needs before
+
+    if isinstance(error, InputError):
+        _complain(str(error))
+        return 2
     if isinstance(error, _UsageError):
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "bayescam"
@@ -375,6 +376,8 @@ def _quiet_tensorflow() -> Iterator[None]:
 
 
 def _sizes(text: str) -> tuple[int, ...]:
+    from bayescam.types import InputError
+
     try:
         return tuple(int(part) for part in text.split(",") if part.strip())
     except ValueError as error:

@@ -20,10 +20,19 @@ from bayescam.workflows.report import report_folder
 from bayescam.workflows.streaming import AnalysisOptions, analyze_records
 from bayescam.workflows.train import train_run
 
-__all__ = ["DemoOutcome", "demo_config", "run_demo"]
+__all__ = ["DemoOutcome", "run_demo"]
 
 _NUM_IMAGES = 800
 _NUM_SAMPLES = 100
+_NUM_CASES = 24
+_TRAINING = TrainingSettings(
+    num_views=4,
+    head_epochs=3,
+    fine_tune_layers=18,
+    fine_tune_epochs=12,
+    fine_tune_learning_rate=2e-3,
+    average_decay=0.99,
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,7 @@ def run_demo(
     *,
     seed: int = 0,
     num_images: int = _NUM_IMAGES,
+    training: TrainingSettings = _TRAINING,
     progress: bool = True,
     announce: Callable[[str], object] | None = None,
 ) -> DemoOutcome:
@@ -50,6 +60,7 @@ def run_demo(
         out: folder for everything.
         seed: of everything.
         num_images: how many phantoms.
+        training: how to train.
         progress: show bars on standard error.
         announce: told what each step does.
 
@@ -59,7 +70,7 @@ def run_demo(
     root = Path(out).expanduser()
     tell = announce or (lambda line: None)
     data, run, analysis = root / "data", root / "run", root / "analysis"
-    config = demo_config(data, seed=seed)
+    config = _config(data, seed, training)
     if not data.exists():
         tell(f"1/5 {num_images} synthetic skin lesions in {data}")
         root.mkdir(parents=True, exist_ok=True)
@@ -81,23 +92,17 @@ def run_demo(
     tell("4/5 calibration on the validation images, scores on the test images")
     evaluation = evaluate_folder(analysis, seed=seed)
     tell("5/5 the report")
-    return DemoOutcome(report_folder(analysis, progress=progress), scores_table(evaluation))
+    return DemoOutcome(
+        report_folder(analysis, num_cases=_NUM_CASES, progress=progress), scores_table(evaluation)
+    )
 
 
-def demo_config(data: Path, *, seed: int) -> TrainConfig:
-    """Return the training run of the demo."""
+def _config(data: Path, seed: int, training: TrainingSettings) -> TrainConfig:
     return TrainConfig(
         seed=seed,
         data=DataConfig(source=f"ham10000:{data}", augmentation="skin"),
         model=ModelConfig(backbone="narrow_vgg", input_shape=(96, 128, 3)),
-        training=TrainingSettings(
-            num_views=4,
-            head_epochs=3,
-            fine_tune_layers=18,
-            fine_tune_epochs=12,
-            fine_tune_learning_rate=2e-3,
-            average_decay=0.99,
-        ),
+        training=training,
     )
 
 

@@ -38,9 +38,7 @@ def test_stream_equals_analysis_in_memory(run_folder: Path, analysis_folder: Pat
 def test_summary_maps_are_the_statistics_of_the_draws(
     run_folder: Path, analysis_folder: Path, tmp_path: Path
 ) -> None:
-    options = AnalysisOptions(
-        split="all", num_samples=20, batch_size=7, seed=3, maps="summary"
-    )
+    options = AnalysisOptions(split="all", num_samples=20, batch_size=7, seed=3, maps="summary")
     analyze_records(run_folder, out=tmp_path / "a", options=options, progress=False)
     with (
         xr.open_zarr(tmp_path / "a" / "analysis.zarr", chunks=None) as summary,

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bayescam.cli import main
+
+COMMANDS = ("demo", "phantoms", "audit", "train", "analyze", "evaluate", "report", "explain")
+
+
+def call(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """The command in a fresh interpreter, as a user has it."""
+    return subprocess.run(
+        [sys.executable, "-m", "bayescam.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_and_a_seed(command: str, capsys) -> None:
+    assert main([command, "--help"]) == 0
+    assert "--seed" in capsys.readouterr().out
+
+
+def test_help_is_quick_and_loads_no_tensorflow() -> None:
+    code = (
+        "import sys, bayescam.cli as c; c.main(['--help']); assert 'tensorflow' not in sys.modules"
+    )
+    seconds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        seconds.append(time.perf_counter() - started)
+        assert done.returncode == 0, done.stderr
+        assert all(command in done.stdout for command in COMMANDS)
+    assert min(seconds) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trian"], "No such command 'trian'. Did you mean 'train'? See bayescam --help."),
+        (["train", "--data", "folder:x"], "Missing option '--out'. See bayescam train --help."),
+        (["train", "--head", "big", "--data", "folder:x", "--out", "y"], "'big' is not one of"),
+        (["analyze", "r", "--out", "x", "--num-samples", "0"], "--num-samples"),
+        (["evaluate", "nowhere"], "nowhere is not a folder; expected a bayescam analysis folder."),
+        (["report", "nowhere"], "nowhere is not a folder; expected a bayescam analysis folder."),
+        (["audit", "--data", "ham1000:x"], "Did you mean ham10000:x?"),
+        (["audit", "--data", "folder:nowhere"], "nowhere"),
+        (["phantoms", "skin", "x", "--num-images", "3"], "--num-images"),
+    ],
+)
+def test_bad_use_is_one_line_and_code_2(arguments: list[str], message: str, capsys) -> None:
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert captured.err.startswith("bayescam: ")
+    assert message in captured.err
+    assert captured.out == ""
+
+
+def test_a_failure_is_one_line_and_code_1(tmp_path: Path, capsys, monkeypatch) -> None:
+    (tmp_path / "manifest.json").write_text("{ not json")
+    monkeypatch.delenv("BAYESCAM_DEBUG", raising=False)
+    assert main(["report", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("bayescam: failed: JSONDecodeError")
+    assert error.count("\n") == 1
+    monkeypatch.setenv("BAYESCAM_DEBUG", "1")
+    with pytest.raises(ValueError, match="Expecting property name"):
+        main(["report", str(tmp_path)])
+
+
+def test_version(capsys) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("bayescam 0.")
+
+
+def test_the_whole_way(tmp_path: Path) -> None:
+    data, run, analysis = tmp_path / "data", tmp_path / "run", tmp_path / "analysis"
+    made = call("phantoms", "skin", data, "--num-images", 60, "--seed", 2)
+    assert made.returncode == 0, made.stderr
+    source = f"ham10000:{data}"
+    assert source in made.stdout
+    audited = call("audit", "--data", source, "--no-near-duplicates")
+    assert audited.returncode == 0, audited.stderr
+    pictures = sorted(data.rglob("*.jpg"))
+    for number, picture in enumerate(pictures[:5]):
+        picture.write_bytes(picture.read_bytes()[: 200 * number])
+    small = ["--backbone", "narrow_vgg", "--input-size", 48, 64, "--num-views", 1, "--seed", 2]
+    trained = call("train", "--data", source, "--out", run, "--head-epochs", 2, *small)
+    assert trained.returncode == 0, trained.stderr
+    assert "Traceback" not in trained.stderr
+    assert "cudart" not in trained.stderr
+    analyzed = call("analyze", run, "--data", source, "--num-samples", 10, "--out", analysis)
+    assert analyzed.returncode == 0, analyzed.stderr
+    predictions = pd.read_parquet(analysis / "predictions.parquet")
+    skipped = pd.read_csv(analysis / "skipped.csv")
+    assert f"{len(predictions)} images analyzed" in analyzed.stdout
+    known = pd.read_parquet(run / "records.parquet")
+    assert set(predictions["split"]) <= {"val", "test"}
+    assert len(predictions) + len(skipped) == known["split"].isin(["val", "test"]).sum()
+    evaluated = call("evaluate", analysis)
+    assert evaluated.returncode == 0, evaluated.stderr
+    assert "negative_log_likelihood" in evaluated.stdout
+    reported = call("report", analysis, "--num-cases", 2)
+    assert reported.returncode == 0, reported.stderr
+    assert (analysis / "report" / "index.html").stat().st_size > 50_000
+    explained = call("explain", run, pictures[-1], "--num-samples", 10, "--out", tmp_path / "x")
+    assert explained.returncode == 0, explained.stderr
+    assert (tmp_path / "x" / f"{pictures[-1].stem}.png").exists()
+    again = call("analyze", run, "--data", source, "--num-samples", 10, "--out", analysis)
+    assert again.returncode == 2
+    assert "never overwritten" in again.stderr
+    shutil.rmtree(tmp_path)
