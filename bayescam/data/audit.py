@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bayescam.data.audit_text import audit_text
 from bayescam.data.duplicates import find_near_duplicates, hash_files
 from bayescam.data.records import SPLITS, check_records
 
@@ -62,7 +62,7 @@ class RecordsAudit:
 
     def to_text(self) -> str:
         """Return the report as plain text, findings first, at most five examples of each."""
-        return "\n".join(itertools.chain.from_iterable(_paragraphs(self)))
+        return audit_text(self)
 
     def __str__(self) -> str:
         """Return the report."""
@@ -224,66 +224,3 @@ def _label_conflicts(records: pd.DataFrame) -> pd.DataFrame:
         for group in grouped.nunique().loc[lambda labels: labels > 1].index
     ]
     return pd.DataFrame(rows, columns=["group", "labels", "num_images"])
-
-
-def _paragraphs(audit: RecordsAudit) -> Iterable[list[str]]:
-    groups = f"{audit.num_groups} groups" if audit.num_groups else "groups unknown"
-    yield [f"{audit.num_images} images, {groups}", "", *_indent(audit.counts.to_string()), ""]
-    yield _leak_lines(audit)
-    yield _finding("groups in more than one split", audit.crossing_groups, "group", by_splits=True)
-    if len(audit.crossing_persons):
-        yield _finding(
-            "person tokens in more than one split", audit.crossing_persons, "person", by_splits=True
-        )
-    yield _finding("sets of identical files", audit.identical_files, "image_ids")
-    yield _crossing_line(audit.identical_files)
-    between = audit.near_duplicates[~audit.near_duplicates["same_group"]]
-    yield _finding("pairs of near-duplicates", audit.near_duplicates, None)
-    yield _crossing_line(audit.near_duplicates)
-    if len(between) and audit.num_groups:
-        examples = (between["first"] + " and " + between["second"]).head(5)
-        yield [f"     of two groups: {len(between)}, for example {'; '.join(examples)}"]
-    yield _finding("groups with more than one label", audit.label_conflicts, "group")
-    yield _finding("images missing or not decodable", audit.unreadable, None)
-    yield [f"     {row.path}: {row.reason}" for row in audit.unreadable.head(5).itertuples()]
-    yield _finding("images without a label", audit.unknown_labels, "image_id")
-
-
-def _leak_lines(audit: RecordsAudit) -> list[str]:
-    if audit.leaks.empty:
-        return ["There is no val or test split yet, so nothing can leak into one.", ""]
-    lines = []
-    for split, rows in audit.leaks.groupby("split", sort=False):
-        whole, classes = rows.iloc[0], rows.iloc[1:]
-        lines.append(
-            f"Leaked {split} images: {whole.leaked} of {whole.num_images} ({whole.share:.1%}) have "
-            f"in train a sibling of their group ({whole.by_group}), an identical file "
-            f"({whole.by_file}) or a near-duplicate ({whole.by_near_duplicate})."
-        )
-        if whole.leaked:
-            shares = [f"{row.label} {row.share:.1%}" for row in classes.itertuples()]
-            lines.append(f"     by class: {', '.join(shares)}")
-    return [*lines, ""]
-
-
-def _finding(
-    what: str, table: pd.DataFrame, example: str | None, *, by_splits: bool = False
-) -> list[str]:
-    """One line: a mark (`--` is worth knowing, `!!` worth mending), how many, what, examples."""
-    harmful = table["crosses"].any() if "crosses" in table else len(table) > 0
-    line = f"{'!!' if harmful else '--' if len(table) else 'ok'}   {len(table)} {what}"
-    if by_splits and len(table):
-        kinds = table["splits"].value_counts()
-        line += f" ({'; '.join(f'{splits}: {count}' for splits, count in kinds.items())})"
-    if example is not None and len(table):
-        line += f", for example {'; '.join(table[example].head(3))}"
-    return [line]
-
-
-def _crossing_line(table: pd.DataFrame) -> list[str]:
-    crossing = table[table["crosses"]]
-    return [f"     across splits: {len(crossing)}"] if len(table) else []
-
-
-def _indent(text: str) -> list[str]:
-    return [f"    {line}" for line in text.splitlines()]

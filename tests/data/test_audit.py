@@ -142,6 +142,13 @@ def test_person_tokens_are_reported_apart_from_groups(table: pd.DataFrame) -> No
     assert "1 person tokens in more than one split" in audit.to_text()
 
 
+def test_unknown_groups_are_said_to_be_unknown(table: pd.DataFrame) -> None:
+    nameless = table.assign(group=pd.Series(np.nan, index=table.index, dtype="str"))
+    text = audit_records(nameless, near_duplicates=False).to_text()
+    assert "8 images, groups unknown" in text
+    assert "leaks between their images cannot be found" in text
+
+
 def test_one_group_with_two_labels(table: pd.DataFrame) -> None:
     audit = audit_records(table.assign(group="g"), near_duplicates=False)
     assert audit.label_conflicts.to_numpy().tolist() == [["g", "x, y", 8]]

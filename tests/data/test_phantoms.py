@@ -17,7 +17,8 @@ from bayescam.data import (
 )
 from bayescam.data.chest_phantoms import CHEST_SIZE
 from bayescam.data.phantom_noise import fractal_noise, smooth_noise, smooth_step
-from bayescam.data.skin_phantoms import SKIN_CLASSES, SKIN_SIZE
+from bayescam.data.skin_phantoms import SKIN_SIZE
+from bayescam.data.skin_traits import SKIN_CLASSES
 from bayescam.types import InputError
 
 
