@@ -58,11 +58,11 @@ class Config:
     data: str
     weights: str | None = None
     backbone: str = "squeezenet"
-    input_shape: tuple[int, int, int] = (225, 300, 3)
-    fine_tune_layers: int = 28
+    input_shape: tuple[int, int, int] = (150, 200, 3)
+    fine_tune_layers: int = 43
     epochs: int = 12
     learning_rate: float = 3e-4
-    num_views: int = 4
+    num_views: int = 12
     prior_sds: tuple[float, ...] = (0.05, 0.15, 0.5)
     num_samples: int = 100
     fractions: tuple[float, float, float] = (0.75, 0.10, 0.15)

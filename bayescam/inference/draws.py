@@ -147,6 +147,7 @@ def run_suffix(split: NetworkSplit, features: tf.Tensor, weights: DrawnWeights) 
     Layers before the first stochastic one run once; fixed layers after it run on draws and images
     as one batch, always in inference mode.
     """
+    features = tf.convert_to_tensor(features)
     num_samples = tf.shape(weights[0][0])[0] if weights else 1
     drawn = iter(weights)
     values = {split.features: features}
