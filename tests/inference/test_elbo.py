@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+import tf_keras
+from scipy.special import log_softmax
+from sklearn.utils.class_weight import compute_sample_weight
+
+from bayescam.inference.elbo import (
+    class_weights,
+    kl_divergence,
+    kl_warmup,
+    weighted_cross_entropy,
+)
+from tests.networks import narrow
+
+
+def test_divergence_is_the_sum_over_layers_ours_and_stock():
+    model = narrow(hidden_units=(4,), prior_sd=0.3)
+    stock = tfp.layers.DenseFlipout(2)
+    stock(tf.zeros((1, 3)))
+    layers = [model.get_layer("hidden_1"), model.get_layer("logits"), stock]
+    expected = 0.0
+    for layer, prior_sd in zip(layers, (0.3, 0.3, 1.0), strict=True):
+        normal = layer.kernel_posterior.distribution
+        loc, sd = normal.loc.numpy(), tf.convert_to_tensor(normal.scale).numpy()
+        expected += np.sum(
+            np.log(prior_sd / sd) + (sd**2 + loc**2) / (2 * prior_sd**2) - 0.5, dtype=np.float64
+        )
+    assert float(kl_divergence(layers)) == pytest.approx(expected, rel=1e-5)
+    assert float(kl_divergence([])) == 0.0
+
+
+def test_cross_entropy_equals_the_formula():
+    rng = np.random.default_rng(0)
+    logits, labels, weights = rng.normal(size=(6, 3)), np.array([0, 1, 2, 2, 1, 0]), [1.0, 2.0, 0.5]
+    expected = np.mean(
+        [-weights[k] * row[k] for row, k in zip(log_softmax(logits, axis=1), labels, strict=True)]
+    )
+    got = weighted_cross_entropy(
+        tf.constant(logits, tf.float32), tf.constant(labels), tf.constant(weights)
+    )
+    assert float(got) == pytest.approx(expected, rel=1e-5)
+
+
+def test_class_weights_are_powers_of_the_frequency():
+    labels = np.repeat([0, 1, 2], [80, 15, 5])
+    np.testing.assert_allclose(
+        class_weights(labels, 3, 1.0)[labels], compute_sample_weight("balanced", labels), rtol=1e-6
+    )
+    np.testing.assert_allclose(class_weights(labels, 3, 0.0), 1.0)
+    half = class_weights(labels, 4, 0.5)
+    assert half[labels].mean() == pytest.approx(1.0)
+    assert half[2] / half[0] == pytest.approx(4.0)
+    assert half[3] == 0.0
+
+
+def test_warm_up_rises_in_equal_steps_to_one():
+    assert [kl_warmup(epoch, 3) for epoch in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
+    assert kl_warmup(0, 0) == 1.0
+
+
+def test_mean_field_finds_the_posterior_of_a_linear_model():
+    """Gaussian likelihood with known noise: q has the exact mean, and sd `precision_ii ** -1/2`.
+
+    The ELBO of a mean-field Gaussian is then known in closed form (Bishop 2006, section 10.1.2).
+    """
+    from bayescam.models import FlipoutDense
+
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(50, 3)) @ np.array([[1, 0.5, 0], [0, 1, 0.3], [0, 0, 1]])
+    y = x @ np.array([0.5, -1.0, 0.2]) + 0.3 * rng.normal(size=50)
+    precision = x.T @ x / 0.09 + np.eye(3) / 0.5**2
+    layer = FlipoutDense(1, use_bias=False, prior_sd=0.5, num_train=50, seed=0)
+    layer(tf.zeros((1, 3)))
+    normal = layer.kernel_posterior.distribution
+    xs, ys = tf.constant(x, tf.float32), tf.constant(y[:, None], tf.float32)
+    optimizer = tf_keras.optimizers.Adam(0.03)
+
+    @tf.function
+    def step() -> None:
+        with tf.GradientTape() as tape:
+            spread = tf.square(xs) @ tf.square(normal.scale)
+            misfit = tf.reduce_sum(tf.square(ys - xs @ normal.loc) + spread) / (2 * 0.09)
+            loss = misfit + kl_divergence([layer])
+        optimizer.apply_gradients(
+            zip(
+                tape.gradient(loss, layer.trainable_variables),
+                layer.trainable_variables,
+                strict=True,
+            )
+        )
+
+    for _ in range(1500):
+        step()
+    exact = np.linalg.solve(precision, x.T @ y / 0.09)
+    np.testing.assert_allclose(normal.loc.numpy()[:, 0], exact, rtol=1e-2)
+    sd = tf.convert_to_tensor(normal.scale).numpy()[:, 0]
+    np.testing.assert_allclose(sd, np.diag(precision) ** -0.5, rtol=1e-2)
