@@ -253,7 +253,7 @@ def _is_public(name: Any, modules: tuple[Any, ...]) -> bool:  # noqa: ANN401
 
 def _label(entry: dict[str, Any]) -> str:
     config, name = entry.get("config"), entry["class_name"]
-    if isinstance(config, dict) and name in _OPERATIONS:
+    if isinstance(config, dict) and str(name) in _OPERATIONS:
         return f"the operation {config.get('function')!r}"
     if name == "function":
         return f"the function {config!r}"

@@ -146,6 +146,16 @@ def test_training_repeats_exactly_under_a_seed():
         np.testing.assert_array_equal(a, b)
 
 
+def test_the_noise_goes_on_from_the_count_of_calls():
+    x, _ = toy_data()
+    layer = FlipoutDense(3, seed=2)
+    first, second = layer(x).numpy(), layer(x).numpy()
+    assert not np.array_equal(first, second)
+    assert int(layer.calls) == 2
+    layer.calls.assign(1)
+    np.testing.assert_array_equal(layer(x), second)
+
+
 def test_layers_start_apart_unless_they_share_a_seed():
     def kernel(**kwargs):
         layer = FlipoutDense(3, **kwargs)
