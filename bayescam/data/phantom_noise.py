@@ -21,22 +21,31 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], cells: float)
         shape: (H, W).
         cells: number of independent blobs along the longer side.
     """
-    height, width = shape
-    longer = max(shape)
-    rows, columns = (max(2, round(cells * side / longer) + 1) for side in shape)
-    coarse = rng.standard_normal((rows, columns)).astype(np.float32)
-    grown = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
-    return np.asarray(grown) * np.float32(1.4)
+    return fractal_noise(rng, shape, cells, octaves=1)
 
 
 def fractal_noise(
     rng: np.random.Generator, shape: tuple[int, int], cells: float, octaves: int = 4
 ) -> Field:
-    """Return a sum of `smooth_noise`, each octave twice as fine and half as strong."""
-    total = smooth_noise(rng, shape, cells)
-    for k in range(1, octaves):
-        total = total + smooth_noise(rng, shape, cells * 2**k) * 0.5**k
-    return total * float(1 / np.sqrt(sum(0.25**k for k in range(octaves))))
+    """Return a sum of smooth noises, each octave twice as fine and half as strong.
+
+    Octaves are added on a pyramid, so that only one enlargement has the full size.
+    """
+    total = _white_noise(rng, shape, cells)
+    for octave in range(1, octaves):
+        finer = _white_noise(rng, shape, cells * 2**octave)
+        total = _enlarge(total, finer.shape) + finer * np.float32(0.5**octave)
+    scale = 1.4 / np.sqrt(sum(0.25**octave for octave in range(octaves)))  # 1.4: what bicubic loses
+    return _enlarge(total, shape) * np.float32(scale)
+
+
+def _white_noise(rng: np.random.Generator, shape: tuple[int, int], cells: float) -> Field:
+    size = [max(2, round(cells * side / max(shape)) + 1) for side in shape]
+    return rng.standard_normal(size, dtype=np.float32)
+
+
+def _enlarge(field: Field, shape: tuple[int, ...]) -> Field:
+    return np.asarray(Image.fromarray(field).resize((shape[1], shape[0]), Image.Resampling.BICUBIC))
 
 
 def smooth_step(values: Field, low: float, high: float) -> Field:
