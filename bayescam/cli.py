@@ -9,10 +9,9 @@ import importlib
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
 import typer
 
@@ -111,8 +110,9 @@ def demo(
     num_images: Annotated[int, typer.Option(min=100, help="Synthetic images.")] = 800,
 ) -> None:
     """The whole story on synthetic skin lesions: train, analyze, evaluate, report."""
-    with _quiet_tensorflow():
-        from bayescam.workflows.demo import run_demo
+    _load_tensorflow()
+    from bayescam.workflows.demo import run_demo
+
     outcome = run_demo(out, seed=seed, num_images=num_images, announce=typer.echo)
     _print_table(outcome.scores)
     typer.echo(f"report: {outcome.report}")
@@ -162,9 +162,9 @@ def audit(
     if cut == "found":
         records = complete_split(records, seed=seed) if records["split"].isna().all() else records
     else:
-        groups = records["group"]
-        parts = records if cut == "grouped" else records.assign(group=groups.where(False))
-        records = split_records(parts, seed=seed).assign(group=groups)
+        alone = records.assign(group=records["image_id"])
+        cut_records = split_records(records if cut == "grouped" else alone, seed=seed)
+        records = records.assign(split=cut_records["split"])
     with progress_bars() as report:
         found = audit_records(
             records,
@@ -217,10 +217,11 @@ def train(
     seed: Seed = 0,
 ) -> None:
     """Train a classifier on a data set and write a run folder."""
-    with _quiet_tensorflow():
-        from bayescam.inference.training import TrainingSettings
-        from bayescam.workflows.config import DataConfig, ModelConfig, TrainConfig
-        from bayescam.workflows.train import train_run
+    _load_tensorflow()
+    from bayescam.inference.training import TrainingSettings
+    from bayescam.workflows.config import DataConfig, ModelConfig, TrainConfig
+    from bayescam.workflows.train import train_run
+
     config = TrainConfig(
         seed=seed,
         data=DataConfig(source=data, published_split=published_split, augmentation=augmentation),
@@ -273,9 +274,10 @@ def analyze(
     seed: Seed = 0,
 ) -> None:
     """Write class probabilities and maps of posterior draws, for any number of images."""
-    with _quiet_tensorflow():
-        from bayescam.data import read_records
-        from bayescam.workflows.streaming import AnalysisOptions, analyze_records
+    _load_tensorflow()
+    from bayescam.data import read_records
+    from bayescam.workflows.streaming import AnalysisOptions, analyze_records
+
     outcome = analyze_records(
         run,
         None if data is None else read_records(data, published_split=True),
@@ -349,8 +351,9 @@ def explain(
     seed: Seed = 0,
 ) -> None:
     """Draw densities and maps of a few images, and write a table of their probabilities."""
-    with _quiet_tensorflow():
-        from bayescam.workflows.explain import explain_images
+    _load_tensorflow()
+    from bayescam.workflows.explain import explain_images
+
     table = explain_images(
         run, images, out=out, num_samples=num_samples, seed=seed, target_layer=target_layer
     )
@@ -360,19 +363,17 @@ def explain(
     typer.echo(f"figures and explanations.csv: {out}")
 
 
-@contextmanager
-def _quiet_tensorflow() -> Iterator[None]:
-    """Import TensorFlow without its start-up lines, which no setting silences; then the body."""
+def _load_tensorflow() -> None:
+    """Import TensorFlow without its start-up lines, which no setting silences."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
-        importlib.import_module("tensorflow_probability")
+        importlib.import_module("tensorflow")
     finally:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
-    yield
 
 
 def _sizes(text: str) -> tuple[int, ...]:
@@ -399,7 +400,14 @@ def _tell_skipped(folder: Path) -> None:
         typer.echo(f"{len(lines)} images could not be decoded: {folder / 'skipped.csv'} says why")
 
 
-def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     if not issubclass(category, DeprecationWarning | PendingDeprecationWarning | FutureWarning):
         _complain(f"note: {message}")
 

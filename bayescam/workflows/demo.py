@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -89,12 +90,15 @@ def run_demo(
         tell(f"3/5 {_NUM_SAMPLES} posterior draws and their maps in {analysis}")
         options = AnalysisOptions(num_samples=_NUM_SAMPLES, seed=seed)
         analyze_records(run, out=analysis, options=options, progress=progress, announce=tell)
-    tell("4/5 calibration on the validation images, scores on the test images")
-    evaluation = evaluate_folder(analysis, seed=seed)
-    tell("5/5 the report")
-    return DemoOutcome(
-        report_folder(analysis, num_cases=_NUM_CASES, progress=progress), scores_table(evaluation)
-    )
+    if not (analysis / "evaluation.json").exists():
+        tell("4/5 calibration on the validation images, scores on the test images")
+        evaluate_folder(analysis, seed=seed)
+    page = analysis / "report" / "index.html"
+    if not page.exists():
+        tell("5/5 the report")
+        report_folder(analysis, num_cases=_NUM_CASES, progress=progress)
+    evaluation = json.loads((analysis / "evaluation.json").read_text())
+    return DemoOutcome(page, scores_table(evaluation))
 
 
 def _config(data: Path, seed: int, training: TrainingSettings) -> TrainConfig:

@@ -110,7 +110,10 @@ def test_bad_arguments_are_named(model, images, options: dict, message: str) -> 
     [
         (lambda images: images[0], r"got \(32, 32, 3\)\. Is the image axis missing\?"),
         (lambda images: images[:0], "N at least 1"),
-        (lambda images: images[:, :16], r"must have shape \(N, 32, 32, 3\); got \(5, 16, 32, 3\)"),
+        (
+            lambda images: images[:, :16],
+            r"must have shape \(N, 32, 32, 3\), .*; got \(5, 16, 32, 3\)",
+        ),
         (lambda images: images.astype(str), "must be finite numbers"),
         (lambda images: np.full(images.shape, np.nan), "must be finite numbers"),
     ],
