@@ -10,6 +10,7 @@ import numpy as np
 import tf_keras
 
 from bayescam.models.backbones import backbone_layers, find_backbone, seed_weights
+from bayescam.models.devices import prepare_gpus
 from bayescam.models.flipout import FlipoutDense
 from bayescam.models.layers import (
     ClassLogits,
@@ -69,6 +70,7 @@ def build_classifier(
         >>> model.output_shape
         (None, 2)
     """
+    prepare_gpus()
     names = check_class_names(class_names)
     _check_choice("head", head, HeadKind)
     _check_choice("pooling", pooling, Pooling)

@@ -15,6 +15,7 @@ from typing import Any
 import h5py
 import tf_keras
 
+from bayescam.models.devices import prepare_gpus
 from bayescam.models.flipout import FlipoutDense, variational_layers
 from bayescam.types import InputError
 
@@ -95,6 +96,7 @@ def load_model(path: str | PathLike[str], *, trust: bool = False) -> tf_keras.Mo
     Raises:
         InputError: If there is nothing, it is no such model, is of Keras 3, or needs `trust`.
     """
+    prepare_gpus()
     path = Path(path).expanduser()
     if path.is_dir():
         return _load_folder(path, trust)

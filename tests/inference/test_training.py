@@ -212,7 +212,8 @@ def test_rows_pick_view_and_image():
 KILLED = """
 import sys
 from pathlib import Path
-from tests.inference.test_training import FAST, TrainingSettings, coloured, fit_classifier, new_model
+from tests.inference.test_training import FAST, TrainingSettings, coloured, new_model
+from bayescam.inference.training import fit_classifier
 settings = TrainingSettings(**{**vars(FAST), "cache": "disk", "fine_tune_layers": 6})
 def report(stage, done, total, note):
     print(stage, note, flush=True)
