@@ -44,7 +44,7 @@ class UncertaintyDecomposition:
 
 @dataclass(frozen=True)
 class CredibleInterval:
-    """A posterior interval: arrays of the shape of the quantity, and what kind of interval it is."""
+    """A posterior interval: arrays of the shape of the quantity, and its kind."""
 
     lower: Array
     upper: Array

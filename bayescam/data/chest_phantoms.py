@@ -65,7 +65,7 @@ def draw_patient(disease: Disease, rng: np.random.Generator) -> ChestPatient:
     )
     return ChestPatient(
         disease=disease,
-        severity=0.0 if disease == "normal" else 0.05 + 0.32 * rng.beta(1.6, 1.6),
+        severity=0.0 if disease == "normal" else 0.06 + 0.4 * rng.beta(1.8, 1.4),
         foci=foci,
         width=rng.uniform(0.72, 0.86),
         apex=rng.uniform(-0.74, -0.62),
@@ -73,7 +73,7 @@ def draw_patient(disease: Disease, rng: np.random.Generator) -> ChestPatient:
         heart=(rng.uniform(0.34, 0.44), rng.uniform(0.23, 0.3)),
         rib_spacing=rng.uniform(0.145, 0.18),
         rib_slope=rng.uniform(0.3, 0.5),
-        haze=0.1 * rng.beta(1.2, 3.0),
+        haze=0.08 * rng.beta(1.2, 3.0),
         texture_seed=int(rng.integers(2**31)),
     )
 

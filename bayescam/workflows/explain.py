@@ -140,7 +140,7 @@ def _draw_image(
     height = 2.9 * float(np.clip(picture.shape[0] / picture.shape[1], 0.5, 1.6)) + 0.9
     with figure_style():
         figure = Figure(figsize=(12.0, 3.0 + height), layout="constrained")
-        above, below = np.ravel(figure.subfigures(2, 1, height_ratios=[3.0, height]))
+        above, below = np.asarray(figure.subfigures(2, 1, height_ratios=[3.0, height])).ravel()
         draw_class_densities(probs, names, ax=above.subplots(), title=Path(path).name)
         draw_map_panels(
             picture,
