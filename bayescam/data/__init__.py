@@ -9,7 +9,7 @@ from bayescam.data.covid_chestxray import read_covid_chestxray
 from bayescam.data.duplicates import find_near_duplicates, hash_files
 from bayescam.data.folders import read_image_folder, read_mura
 from bayescam.data.ham10000 import read_ham10000
-from bayescam.data.images import ImageError, load_image, load_mask, resize_image
+from bayescam.data.images import ImageError, load_image, load_images, load_mask, resize_image
 from bayescam.data.loading import ImageLoader, SkippedImage, image_dataset
 from bayescam.data.phantoms import write_phantoms
 from bayescam.data.records import RECORD_COLUMNS, SPLITS, check_records
@@ -35,6 +35,7 @@ __all__ = [
     "hash_files",
     "image_dataset",
     "load_image",
+    "load_images",
     "load_mask",
     "parse_source",
     "read_chest_xray",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import stat
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 
 from bayescam.types import InputError
 
-__all__ = ["MAX_PIXELS", "ImageError", "load_image", "load_mask", "resize_image"]
+__all__ = ["MAX_PIXELS", "ImageError", "load_image", "load_images", "load_mask", "resize_image"]
 
 MAX_PIXELS = 89_478_485  # Pillow's own threshold against decompression bombs
 _WIDE_GREY = ("I;16", "I;16B", "I;16L", "I;16N")
@@ -76,6 +76,21 @@ def load_image(path: str | Path) -> NDArray[np.uint8]:
         raise ImageError(path, f"more than {MAX_PIXELS:,} pixels") from error
     except Exception as error:  # decoders raise nearly anything on a damaged file
         raise ImageError(path, _one_line(error)) from error
+
+
+def load_images(paths: Iterable[str | Path], size: Sequence[int]) -> NDArray[np.uint8]:
+    """Return image files as one batch for a model, uint8 RGB, shape (N, H, W, 3).
+
+    Args:
+        paths: files; none of them may be undecodable (`ImageLoader` leaves such files out).
+        size: (H, W) or the model's (H, W, 3); images are resized without regard to their aspect.
+
+    Raises:
+        ImageError: if a file cannot be decoded.
+    """
+    height, width = size[:2]
+    batch = [resize_image(load_image(path), (height, width)) for path in paths]
+    return np.stack(batch) if batch else np.empty((0, height, width, 3), np.uint8)
 
 
 def resize_image(image: NDArray[np.uint8], size: Sequence[int]) -> NDArray[np.uint8]:
