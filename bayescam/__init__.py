@@ -17,6 +17,7 @@ from bayescam.lazy import lazy_names
 if TYPE_CHECKING:
     from bayescam.data import (
         audit_records,
+        load_images,
         read_chest_xray,
         read_covid_chestxray,
         read_ham10000,
@@ -39,6 +40,7 @@ __all__ = [
     "build_classifier",
     "draw_posterior",
     "fit",
+    "load_images",
     "load_model",
     "read_chest_xray",
     "read_covid_chestxray",
@@ -59,6 +61,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "bayescam.data": (
             "audit_records",
+            "load_images",
             "read_chest_xray",
             "read_covid_chestxray",
             "read_ham10000",

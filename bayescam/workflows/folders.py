@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from bayescam import __version__
 from bayescam.types import InputError
 
 __all__ = [
@@ -163,8 +164,8 @@ def read_manifest(folder: str | os.PathLike[str], kind: FolderKind) -> dict[str,
 
 def package_versions() -> dict[str, str]:
     """Return the versions of Python, bayescam and what decides its numbers, without imports."""
-    versions = {"python": ".".join(map(str, sys.version_info[:3]))}
-    for package in ("bayescam", *_PACKAGES):
+    versions = {"python": ".".join(map(str, sys.version_info[:3])), "bayescam": __version__}
+    for package in _PACKAGES:
         try:
             versions[package] = version(package)
         except PackageNotFoundError:

@@ -215,6 +215,8 @@ def _train(
     *,
     work: Path | None = None,
 ) -> FitResult:
+    if augmentation == "none":
+        settings = replace(settings, num_views=1)  # more would be copies
     train, val = (
         _training_images(model, records[records["split"] == split], views, settings.seed)
         for split, views in (("train", augmentation), ("val", "none"))
