@@ -143,7 +143,7 @@ def phantoms(
 
 @app.command()
 def audit(
-    data: Data,
+    data: Annotated[str, typer.Argument(metavar="KIND:PATH", help="Data set to audit.")],
     cut: Annotated[
         Literal["found", "grouped", "random"],
         typer.Option(

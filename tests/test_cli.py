@@ -53,8 +53,8 @@ def test_help_is_quick_and_loads_no_tensorflow() -> None:
         (["analyze", "r", "--out", "x", "--num-samples", "0"], "--num-samples"),
         (["evaluate", "nowhere"], "nowhere is not a folder; expected a bayescam analysis folder."),
         (["report", "nowhere"], "nowhere is not a folder; expected a bayescam analysis folder."),
-        (["audit", "--data", "ham1000:x"], "Did you mean ham10000:x?"),
-        (["audit", "--data", "folder:nowhere"], "nowhere"),
+        (["audit", "ham1000:x"], "Did you mean ham10000:x?"),
+        (["audit", "folder:nowhere"], "nowhere"),
         (["phantoms", "skin", "x", "--num-images", "3"], "--num-images"),
     ],
 )
@@ -90,7 +90,7 @@ def test_the_whole_way(tmp_path: Path) -> None:
     assert made.returncode == 0, made.stderr
     source = f"ham10000:{data}"
     assert source in made.stdout
-    audited = call("audit", "--data", source, "--no-near-duplicates")
+    audited = call("audit", source, "--no-near-duplicates")
     assert audited.returncode == 0, audited.stderr
     pictures = sorted(data.rglob("*.jpg"))
     for number, picture in enumerate(pictures[:5]):
