@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,8 @@ from rich.console import Console
 from scipy.special import softmax
 
 import bayescam as bc
-from bayescam.data import Augmentation, ImageLoader, augment_batch
+from bayescam.data import ImageLoader
 from bayescam.inference.draws import run_suffix
-from bayescam.inference.features import TrainingImages
 from bayescam.inference.training import FitResult, TrainingSettings, fit_classifier, fit_head
 from bayescam.report import format_interval, to_markdown
 from bayescam.uncertainty import (
@@ -43,6 +42,7 @@ from bayescam.uncertainty import (
     group_bootstrap,
     score_predictions,
 )
+from bayescam.workflows.train import training_images
 
 CLASS_NAMES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 MIRRORS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
@@ -151,8 +151,8 @@ def fine_tune(
 
     result = fit_classifier(
         model,
-        training_images(parts["train"], config, seed),
-        training_images(parts["val"], config, seed),
+        training_images(model, parts["train"], "skin", seed),
+        training_images(model, parts["val"], "none", seed),
         settings=config.training(seed),
         work_dir=folder,
         report=report,
@@ -186,22 +186,6 @@ def copy_backbone(
         if not layer.name.startswith(("logits", "class_logits", "standardization")):
             layer.set_weights(tuned.get_layer(layer.name).get_weights())
     return model
-
-
-def training_images(records: pd.DataFrame, config: Config, seed: int) -> TrainingImages:
-    """Images of the records in views: the image itself, then augmentations of it."""
-    paths = records["path"].tolist()
-
-    def batches(view: int, indices: NDArray[np.int64]) -> Iterator[tuple[NDArray, NDArray]]:
-        loader = ImageLoader(paths, config.input_shape, indices=indices)
-        for chosen, images in loader:
-            yield (
-                chosen,
-                augment_batch(images, Augmentation.skin(), seed=seed, view=view, indices=chosen),
-            )
-
-    fingerprint = f"{len(paths)} {records['image_id'].str.cat()[:1000]} skin {seed}"
-    return TrainingImages(batches, label_codes(records), fingerprint)
 
 
 def label_codes(records: pd.DataFrame) -> NDArray[np.int64]:

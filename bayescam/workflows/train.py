@@ -43,7 +43,7 @@ from bayescam.workflows.folders import (
 )
 from bayescam.workflows.progress import ProgressReport, progress_bars
 
-__all__ = ["Run", "fit", "load_run", "train_run"]
+__all__ = ["Run", "fit", "load_run", "train_run", "training_images"]
 
 _WORK = "work"
 
@@ -218,15 +218,20 @@ def _train(
     if augmentation == "none":
         settings = replace(settings, num_views=1)  # more would be copies
     train, val = (
-        _training_images(model, records[records["split"] == split], views, settings.seed)
+        training_images(model, records[records["split"] == split], views, settings.seed)
         for split, views in (("train", augmentation), ("val", "none"))
     )
     return fit_classifier(model, train, val, settings=settings, work_dir=work, report=report)
 
 
-def _training_images(
+def training_images(
     model: tf_keras.Model, records: pd.DataFrame, augmentation: str, seed: int
 ) -> TrainingImages:
+    """Return the images of records for a model, each in views: itself, then augmentations of it.
+
+    Raises:
+        InputError: the augmentation is unknown, or a label is no class of the model.
+    """
     if augmentation not in AUGMENTATIONS:
         known = ", ".join(AUGMENTATIONS)
         raise InputError(f"`augmentation` must be one of {known}; got {augmentation!r}")

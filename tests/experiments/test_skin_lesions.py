@@ -1,0 +1,84 @@
+"""The study end to end on phantoms, with a tiny network."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bayescam.data import write_phantoms
+
+SCRIPT = Path(__file__).parents[2] / "experiments" / "skin_lesions.py"
+
+
+@pytest.fixture(scope="module")
+def study():
+    import sys
+
+    spec = importlib.util.spec_from_file_location("skin_lesions", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["skin_lesions"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_table_is_the_mean_of_the_splits_and_done_seeds_are_kept(study, tmp_path, capsys):
+    root = write_phantoms(tmp_path / "skin", kind="skin", num_images=140, seed=0)
+    config = study.Config(
+        data=str(root),
+        backbone="narrow_vgg",
+        input_shape=(32, 32, 3),
+        fine_tune_layers=4,
+        epochs=1,
+        num_views=2,
+        prior_sds=(0.15,),
+        num_samples=5,
+        fractions=(0.5, 0.25, 0.25),
+        seeds=(0, 1),
+    )
+    table = study.main(config, tmp_path / "out")
+    paths = [tmp_path / "out" / f"seed_{seed}.npz" for seed in (0, 1)]
+    accuracies = []
+    for path in paths:
+        with np.load(path) as run:
+            assert not {*run["groups/val"]} & {*run["groups/test"]}
+            assert run["flipout, prior sd 0.15/test"].shape[0] == 5
+            predicted = study.mean_probs(run["dense/test"]).argmax(axis=1)
+            accuracies.append((predicted == run["labels/test"]).mean())
+    assert table.loc["dense", "accuracy"].startswith(f"{np.mean(accuracies):.3f} [")
+    assert "flipout - dense, both calibrated" in table.index
+    written = [path.stat().st_mtime_ns for path in paths]
+    again = study.main(config, tmp_path / "out")
+    assert [path.stat().st_mtime_ns for path in paths] == written
+    assert again.equals(table)
+    assert "| flipout, calibrated " in capsys.readouterr().out
+
+
+def test_mirror_views_are_averaged_within_a_draw(study):
+    model = study.bc.build_classifier(
+        "narrow_vgg", class_names=study.CLASS_NAMES, input_shape=(32, 32, 3), seed=1
+    )
+    features = np.random.default_rng(0).normal(size=(4, 3, 64)).astype(np.float32)
+    config = study.Config(data="", num_samples=2)
+    logits = study.head_logits(model, {"val": features}, config, 7)["val"]
+    draws = study.bc.draw_posterior(model, 2, seed=7)
+    kernel, bias = draws.weights()[0]
+    for s in range(2):
+        expected = features.mean(axis=0) @ kernel[s].numpy() + bias[s].numpy()
+        np.testing.assert_allclose(logits[s], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_command_line_sets_the_configuration(study):
+    config, out = study.parse(
+        ["--data", "d", "--out", "o", "--backbone", "vgg16", "--input-shape", "224", "224"]
+        + ["--fine-tune-layers", "6", "--seeds", "3", "4"]
+    )
+    assert (config.backbone, config.input_shape, config.fine_tune_layers) == (
+        "vgg16",
+        (224, 224, 3),
+        6,
+    )
+    assert config.seeds == (3, 4)
+    assert out == Path("o")
