@@ -33,6 +33,7 @@ app = typer.Typer(
 
 _UsageError = typer.BadParameter.__mro__[1]
 _DEBUG = "BAYESCAM_DEBUG"
+_INTERRUPTED = 130
 
 Data = Annotated[
     str,
@@ -63,12 +64,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             prog_name="bayescam",
             standalone_mode=False,
         )
-        return int(code or 0)
     except (KeyboardInterrupt, typer.Abort):
-        _complain("interrupted; run the same command again and it carries on where it was")
-        return 130
+        code = _INTERRUPTED
     except Exception as error:
         return _explain_failure(error)
+    if code == _INTERRUPTED:
+        _complain("interrupted; run the same command again and it carries on where it was")
+    return int(code or 0)
 
 
 def _explain_failure(error: Exception) -> int:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -77,6 +78,23 @@ def test_a_failure_is_one_line_and_code_1(tmp_path: Path, capsys, monkeypatch) -
     monkeypatch.setenv("BAYESCAM_DEBUG", "1")
     with pytest.raises(ValueError, match="Expecting property name"):
         main(["report", str(tmp_path)])
+
+
+def test_an_interrupt_says_how_to_carry_on(tmp_path: Path) -> None:
+    command = ["phantoms", "skin", tmp_path / "data", "--num-images", "5000"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bayescam.cli", *map(str, command)],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("*partial/**/*.jpg")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130, error
+    assert error.endswith("run the same command again and it carries on where it was\n")
+    assert "Traceback" not in error
 
 
 def test_version(capsys) -> None:
