@@ -49,6 +49,7 @@ def run_demo(
     *,
     seed: int = 0,
     num_images: int = _NUM_IMAGES,
+    num_cases: int = _NUM_CASES,
     training: TrainingSettings = _TRAINING,
     progress: bool = True,
     announce: Callable[[str], object] | None = None,
@@ -61,6 +62,7 @@ def run_demo(
         out: folder for everything.
         seed: of everything.
         num_images: how many phantoms.
+        num_cases: how many of them the report shows.
         training: how to train.
         progress: show bars on standard error.
         announce: told what each step does.
@@ -96,7 +98,7 @@ def run_demo(
     page = analysis / "report" / "index.html"
     if not page.exists():
         tell("5/5 the report")
-        report_folder(analysis, num_cases=_NUM_CASES, progress=progress)
+        report_folder(analysis, num_cases=num_cases, progress=progress)
     evaluation = json.loads((analysis / "evaluation.json").read_text())
     return DemoOutcome(page, scores_table(evaluation))
 
