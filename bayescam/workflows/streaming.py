@@ -142,9 +142,10 @@ def select_records(
 ) -> pd.DataFrame:
     """Return the rows to analyze, with the split that they had at training.
 
-    Images are recognised by `image_id`. Where the run knows none of them the data is new: its own
-    split, if any, is kept, and without `split` all of it is analyzed. Otherwise images that the
-    run does not know have no split, and only "all" includes them.
+    Images are recognised by `image_id`, label and group together, since numbers alone recur from
+    one data set to the next. Data that lacks half of the run's images is new: its own split, if
+    any, is kept, and without `split` all of it is analyzed. Otherwise images that the run does not
+    know have no split, and only "all" includes them.
 
     Args:
         records: the data.
@@ -155,9 +156,11 @@ def select_records(
         InputError: nothing is left.
     """
     check_records(records)
-    split_of = known.drop_duplicates("image_id").set_index("image_id")["split"]
-    if records["image_id"].isin(split_of.index).any():
-        records = records.assign(split=records["image_id"].map(split_of).astype("str"))
+    split_of = dict(zip(_identities(known), known["split"], strict=True))
+    identities = _identities(records)
+    if 2 * len(split_of.keys() & set(identities)) >= len(split_of):
+        at_training = [split_of.get(identity) for identity in identities]
+        records = records.assign(split=pd.Series(at_training, index=records.index, dtype="str"))
         wanted = {None: ["val", "test"], "all": None}.get(split, [str(split)])
     else:
         wanted = None if split in (None, "all") else [str(split)]
@@ -169,6 +172,11 @@ def select_records(
             f"{found}. Give --split all for every image."
         )
     return chosen.reset_index(drop=True)
+
+
+def _identities(records: pd.DataFrame) -> list[tuple[str, ...]]:
+    columns = records[["image_id", "label", "group"]].astype("str").fillna("")
+    return list(columns.itertuples(index=False, name=None))
 
 
 def _layout(

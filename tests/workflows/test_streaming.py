@@ -152,6 +152,10 @@ def test_split_is_that_of_training(run_folder: Path) -> None:
     assert len(select_records(new, known, None)) == len(new)
     with pytest.raises(InputError, match="no image is in split train"):
         select_records(new, known, "train")
+    relabelled = data.assign(group="other" + data["group"].fillna(""))
+    assert len(select_records(relabelled, known, None)) == len(data)
+    few = data.iloc[: len(data) // 3]
+    assert len(select_records(few, known, None)) == len(few)
 
 
 def test_bad_options_are_refused(run_folder: Path, tmp_path: Path) -> None:
