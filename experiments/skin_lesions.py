@@ -9,16 +9,18 @@ the end, and the results of a seed are kept, so that a run that was stopped carr
 
     python experiments/skin_lesions.py --data ham10000 --weights squeezenet_notop.h5 --out runs/skin
 
-The article's own network: `--backbone vgg16 --weights FILE --fine-tune-layers 6
---input-shape 224 224`.
+The article's own network: `--backbone vgg16 --weights FILE --fine-tune-layers 6 --num-views 2
+--input-shape 224 224` (each view of all images takes 6 GB of disk).
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +86,7 @@ def main(config: Config, output_dir: Path) -> pd.DataFrame:
     """Runs every seed that is not done yet, prints the table and returns it."""
     console = Console()
     output_dir.mkdir(parents=True, exist_ok=True)
+    keep_config(config, output_dir / "config.json")
     records = bc.read_ham10000(config.data)
     runs = []
     for seed in config.seeds:
@@ -96,6 +99,14 @@ def main(config: Config, output_dir: Path) -> pd.DataFrame:
     table.to_csv(output_dir / "table.csv")
     print(to_markdown(table))
     return table
+
+
+def keep_config(config: Config, path: Path) -> None:
+    """Writes the configuration, or refuses one that differs from that of the results there."""
+    text = json.dumps({k: v for k, v in asdict(config).items() if k != "seeds"}, indent=1)
+    if path.exists() and path.read_text() != text:
+        raise bc.InputError(f"{path} is of another configuration; give another --out")
+    path.write_text(text)
 
 
 def run_seed(
@@ -317,4 +328,8 @@ class HelpFormat(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaults
 
 
 if __name__ == "__main__":
-    main(*parse())
+    try:
+        main(*parse())
+    except bc.InputError as error:
+        print(f"skin_lesions: {error}", file=sys.stderr)
+        sys.exit(2)

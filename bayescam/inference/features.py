@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from bayescam.types import Array, InputError
 
 __all__ = ["FeatureCache", "TrainingImages", "cache_features", "weights_fingerprint"]
 
+_MARK_SECONDS = 5.0
 Batches = Callable[[int, Array], Iterator[tuple[Array, Array]]]
 ProgressReport = Callable[[str, int, int, str], None]
 """Called as `report(stage, done, total, note)`."""
@@ -93,6 +95,7 @@ def cache_features(
     size = (num_views, len(images), *shape)
     identity = {"key": key, "images": images.fingerprint, "shape": size, "dtype": dtype.__name__}
     values, done = _open(path, size, dtype, identity)
+    marked = time.monotonic()
     for view in range(num_views):
         start = int(np.clip(done - view * len(images), 0, len(images)))
         batches = images.batches(view, np.arange(start, len(images)))
@@ -101,8 +104,9 @@ def cache_features(
             done = view * len(images) + int(indices[-1]) + 1
             if report is not None:
                 report("features", done, num_views * len(images), "")
-            if path is not None and done % 16 == 0:
+            if path is not None and time.monotonic() - marked > _MARK_SECONDS:
                 _mark(path, values, identity, done)
+                marked = time.monotonic()
     if path is not None:
         _mark(path, values, identity, num_views * len(images))
     return FeatureCache(values)

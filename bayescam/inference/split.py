@@ -106,6 +106,11 @@ class NetworkSplit:
             InputError: If the layer has no maps or does not come before the random part.
         """
         if layer_name is None:
+            if len(self.graph.shapes[self.target]) != 4:
+                raise InputError(
+                    f"no maps stand right before the head of this model (found layer "
+                    f"{self.graph.name_of(self.target)!r}); name a `target_layer` with maps"
+                )
             return self.target
         key = self.graph.key_of(layer_name)
         shape = self.graph.shapes[key]

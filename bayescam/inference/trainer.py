@@ -18,7 +18,7 @@ from bayescam.inference.features import FeatureCache, ProgressReport
 from bayescam.inference.split import split_network
 from bayescam.inference.stages import Stage, frozen_batch_norm
 from bayescam.models.flipout import FlipoutDense, variational_layers
-from bayescam.types import Array
+from bayescam.types import Array, InputError
 
 __all__ = ["StageTrainer", "TrainingSettings"]
 
@@ -61,6 +61,20 @@ class TrainingSettings:
     patience: int = 5
     validation_samples: int = 20
     cache: Literal["disk", "memory"] = "disk"
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be trained with."""
+        for name in ("num_views", "batch_size", "head_epochs", "fine_tune_epochs", "patience"):
+            _check_setting(name, getattr(self, name), getattr(self, name) >= 1, "1 or more")
+        for name in ("seed", "fine_tune_layers", "kl_warmup_epochs", "class_weight_power"):
+            _check_setting(name, getattr(self, name), getattr(self, name) >= 0, "0 or more")
+        for name in ("head_learning_rate", "fine_tune_learning_rate"):
+            rate = getattr(self, name)
+            _check_setting(name, rate, 0 < rate < np.inf, "a positive number")
+        samples, decay = self.validation_samples, self.average_decay
+        _check_setting("validation_samples", samples, samples >= 1, "1 or more")
+        _check_setting("average_decay", decay, 0 <= decay < 1, "0 or more and below 1")
+        _check_setting("cache", self.cache, self.cache in ("disk", "memory"), '"disk" or "memory"')
 
 
 class StageTrainer:
@@ -111,6 +125,11 @@ class StageTrainer:
                 break
             with frozen_batch_norm(self.stage.network):
                 row = self._epoch(epoch, report)
+            if not np.isfinite([row["loss"], row["validation_log_likelihood"]]).all():
+                raise InputError(
+                    f"training diverged in epoch {epoch + 1} of the {self.stage.name} stage; "
+                    "try a smaller learning rate"
+                )
             likelihoods = [past["validation_log_likelihood"] for past in history]
             history.append(row)
             if not likelihoods or row["validation_log_likelihood"] > max(likelihoods):
@@ -204,3 +223,8 @@ def _schedule(rate: float, steps: int) -> tf_keras.optimizers.schedules.Learning
 def _out_of_patience(history: list[dict[str, Any]], patience: int) -> bool:
     likelihoods = [row["validation_log_likelihood"] for row in history]
     return bool(likelihoods) and len(likelihoods) - 1 - int(np.argmax(likelihoods)) >= patience
+
+
+def _check_setting(name: str, value: object, fits: bool, rule: str) -> None:
+    if not fits:
+        raise InputError(f"`{name}` must be {rule}; got {value!r}")

@@ -8,6 +8,7 @@ killed run carries on where it was.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,7 @@ def fit_classifier(
         raise InputError('`cache` "disk" needs a work folder; give one or use cache="memory"')
     stages = plan_stages(split, settings.fine_tune_layers)
     source = stages[-1].source
-    start = weights_fingerprint(model.weights)
+    start = f"{_structure(split)} {weights_fingerprint(model.weights)}"
     caches = _cache_both(split, source, train, val, settings, work_dir, report)
     history: list[dict[str, Any]] = []
     for stage in stages:
@@ -167,7 +168,8 @@ def _cache_both(
     graph = split.graph
     extract = None if source == graph.input else split.prefix(source)
     below = () if extract is None else graph.between(graph.input, source)
-    key = weights_fingerprint([weight for step in below for weight in step.layer.weights])
+    weights = [weight for step in below for weight in step.layer.weights]
+    key = f"{_structure(split)} {weights_fingerprint(weights)}"
     folder = work_dir if settings.cache == "disk" else None
     train_cache, val_cache = (
         cache_features(
@@ -212,6 +214,20 @@ def _standardize(split: NetworkSplit, cache: FeatureCache) -> None:
         if isinstance(step.layer, Standardization) and step.inputs == (split.features,):
             flat = cache.values.reshape(-1, cache.values.shape[-1]).astype(np.float64)
             step.layer.set_statistics(flat.mean(axis=0), flat.std(axis=0))
+
+
+def _structure(split: NetworkSplit) -> str:
+    """A hash of the layers' settings and shapes, which weights alone do not tell."""
+    graph = split.graph
+    layers = [(_settings(step.layer), graph.shapes[step.outputs[0]]) for step in graph.steps]
+    return hashlib.sha256(repr((graph.shapes[graph.input], layers)).encode()).hexdigest()[:16]
+
+
+def _settings(layer: tf_keras.layers.Layer) -> object:
+    try:
+        return layer.get_config()
+    except NotImplementedError:  # a user's layer that cannot tell them
+        return type(layer).__name__
 
 
 def _check_labels(split: NetworkSplit, **labels: Array) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from bayescam.models.devices import prepare_gpus
 from bayescam.models.flipout import FlipoutDense, variational_layers
 from bayescam.models.graph import LayerGraph, Step, flatten_model, run_steps
 from bayescam.models.layers import (
@@ -61,6 +62,7 @@ def adapt_model(
         InputError: If the model does not end in class probabilities or logits, or has another
             number of classes; the line says what it ends in.
     """
+    prepare_gpus()
     _check_model(user_model, rescale)
     names, graph = check_class_names(class_names), flatten_model(user_model)
     logits, kind, final = _find_logits(graph)

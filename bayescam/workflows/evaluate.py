@@ -124,15 +124,15 @@ def _calibration_part(
 
 
 def _scored_part(analysis: Analysis, used: NDArray[np.bool_]) -> tuple[str, NDArray[np.int64]]:
-    """The images to score: test, else what calibration has not used, else what it has."""
-    labelled = analysis.part(None)
+    """The images to score, never of training: test, else unused by calibration, else used."""
+    labelled = np.setdiff1d(analysis.part(None), analysis.part(("train",)))
     test = analysis.part(("test",))
     choices = {"test": test[~used[test]], "all": labelled[~used[labelled]], "val": labelled}
     for name, rows in choices.items():
         if len(rows):
             return name, rows
     raise InputError(
-        f"{analysis.folder} has no image whose label is a class of the model "
+        f"{analysis.folder} has no image outside training whose label is a class of the model "
         f"({', '.join(analysis.class_names)}), so nothing can be scored"
     )
 

@@ -5,6 +5,7 @@ Needs no TensorFlow.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -90,7 +91,7 @@ def _case(
     shown = dict.fromkeys([str(facts["predicted"]), *([label] if label else [])])
     found = (maps.summary(int(facts["image"]), target) for target in shown)
     return build_case(
-        str(facts["image_id"]),
+        shown_id(str(facts["image_id"])),
         picture,
         softmax(analysis.logits[:, row].astype(np.float64), axis=-1),
         analysis.class_names,
@@ -158,3 +159,20 @@ def _figures(folder: Path) -> list[ReportFigure]:
         for name, (title, caption) in _FIGURES.items()
         if (folder / f"{name}.png").exists()
     ]
+
+
+def shown_id(image_id: str) -> str:
+    """Return what the page shows of an image's id.
+
+    Where file names recur, the id is a path, and folders are often named after patients: then it is
+    the file's name and a hash of the path.
+
+    Example:
+        >>> shown_id("ISIC_0024306")
+        'ISIC_0024306'
+        >>> shown_id("mel/DOE_JOHN/img1")
+        'img1-aa6eeccc'
+    """
+    if "/" not in image_id:
+        return image_id
+    return f"{image_id.rsplit('/', 1)[-1]}-{hashlib.sha256(image_id.encode()).hexdigest()[:8]}"

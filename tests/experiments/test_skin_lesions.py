@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 from pathlib import Path
 
@@ -53,6 +54,9 @@ def test_the_table_is_the_mean_of_the_splits_and_done_seeds_are_kept(study, tmp_
     again = study.main(config, tmp_path / "out")
     assert [path.stat().st_mtime_ns for path in paths] == written
     assert again.equals(table)
+    other = dataclasses.replace(config, epochs=2)
+    with pytest.raises(study.bc.InputError, match="is of another configuration"):
+        study.main(other, tmp_path / "out")
     assert "| flipout, calibrated " in capsys.readouterr().out
 
 

@@ -86,6 +86,17 @@ def test_a_wrong_target_layer_is_named(name, message):
         split_network(narrow()).target_key(name)
 
 
+def test_a_head_without_maps_right_before_it_asks_for_a_layer():
+    inputs = tf_keras.Input(SHAPE)
+    maps = tf_keras.layers.Conv2D(4, 3, name="conv")(inputs)
+    pools = (tf_keras.layers.GlobalAveragePooling2D, tf_keras.layers.GlobalMaxPooling2D)
+    pooled = tf_keras.layers.Concatenate(name="both")([pool()(maps) for pool in pools])
+    split = split_network(tf_keras.Model(inputs, tf_keras.layers.Dense(2)(pooled)))
+    with pytest.raises(InputError, match="found layer 'both'.*name a `target_layer`"):
+        split.target_key(None)
+    assert split.graph.name_of(split.target_key("conv")) == "conv"
+
+
 def test_a_model_adapted_from_dropout_is_split_there():
     user = tf_keras.Sequential(
         [

@@ -15,7 +15,7 @@ from bayescam.inference.features import FeatureCache, TrainingImages, cache_feat
 from bayescam.inference.split import split_network
 from bayescam.inference.stages import plan_stages
 from bayescam.inference.training import TrainingSettings, fit_classifier, fit_head
-from bayescam.models import build_classifier
+from bayescam.models import adapt_model, build_classifier
 from bayescam.types import InputError
 from tests.networks import NAMES, SHAPE
 
@@ -161,12 +161,13 @@ def test_a_head_on_given_features_is_the_head_of_the_whole_training():
     )
 
 
-def test_a_disk_cache_carries_on_and_a_stale_one_is_made_anew(tmp_path):
+def test_a_disk_cache_carries_on_and_a_stale_one_is_made_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr("bayescam.inference.features._MARK_SECONDS", 0.0)
     path, reads = tmp_path / "features" / "train.npy", []
-    images = coloured(600, 3, reads)
+    images = coloured(601, 3, reads)
 
     def extract(batch):
-        if len(reads) > 550 and not extract.resumed:
+        if len(reads) > 901 and not extract.resumed:
             raise KeyboardInterrupt
         return [tf.reduce_mean(batch, axis=(1, 2))]
 
@@ -177,9 +178,9 @@ def test_a_disk_cache_carries_on_and_a_stale_one_is_made_anew(tmp_path):
     first = len(reads)
     extract.resumed = True
     cache = cache_features(extract, images, key="a", **options)
-    assert len(reads) - first < 2 * 600 - 200
+    assert len(reads) - first < 2 * 601 - 800
     expected = [
-        np.concatenate([b.mean(axis=(1, 2)) for _, b in images.batches(view, np.arange(600))])
+        np.concatenate([b.mean(axis=(1, 2)) for _, b in images.batches(view, np.arange(601))])
         for view in (0, 1)
     ]
     np.testing.assert_allclose(cache.values, expected, rtol=1e-5)
@@ -187,7 +188,7 @@ def test_a_disk_cache_carries_on_and_a_stale_one_is_made_anew(tmp_path):
     cache_features(extract, images, key="a", **options)
     assert reads == []
     cache_features(extract, images, key="b", **options)
-    assert len(reads) == 1200
+    assert len(reads) == 1202
 
 
 def test_pixels_themselves_are_cached_where_nothing_is_frozen():
@@ -263,3 +264,48 @@ def test_bad_labels_are_named(labels, message):
 def test_a_cache_on_disk_needs_a_folder():
     with pytest.raises(InputError, match='`cache` "disk" needs a work folder'):
         fit_classifier(new_model(), coloured(4, 1), coloured(4, 2))
+
+
+def test_another_preprocessing_is_not_served_from_the_cache(tmp_path):
+    user = tf_keras.Sequential(
+        [
+            tf_keras.Input(SHAPE),
+            tf_keras.layers.Conv2D(4, 3, activation="relu"),
+            tf_keras.layers.GlobalAveragePooling2D(),
+            tf_keras.layers.Dense(3),
+        ]
+    )
+    settings = TrainingSettings(num_views=1, head_epochs=1)
+    found = []
+    for rescale in (1 / 255, 1.0):
+        model = adapt_model(user, NAMES, rescale=rescale)
+        result = fit_classifier(
+            model, coloured(20, 1), coloured(10, 2), settings=settings, work_dir=tmp_path
+        )
+        found.append(result.head_features()[0].values.copy())
+    assert np.abs(found[1]).max() > 50 * np.abs(found[0]).max()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("head_learning_rate", float("nan")),
+        ("fine_tune_learning_rate", -1.0),
+        ("head_epochs", 0),
+        ("batch_size", 0),
+        ("seed", -1),
+        ("average_decay", 1.0),
+        ("cache", "ram"),
+    ],
+)
+def test_settings_that_cannot_be_are_named(setting, value):
+    with pytest.raises(InputError, match=f"`{setting}` must be .*; got"):
+        TrainingSettings(**{setting: value})
+
+
+def test_training_that_diverges_says_so():
+    model = new_model("dense")
+    layer = model.get_layer("logits")
+    layer.set_weights([weight * np.nan for weight in layer.get_weights()])
+    with pytest.raises(InputError, match="training diverged in epoch 1 of the head stage"):
+        fit_classifier(model, coloured(40, 1), coloured(20, 2), settings=FAST)

@@ -126,10 +126,20 @@ def test_out_of_domain_images_are_told_apart(folder: Path, tmp_path: Path) -> No
         evaluate_folder(folder, ood=other)
 
 
+def test_training_images_are_never_scored(folder: Path) -> None:
+    table = pd.read_parquet(folder / "predictions.parquet").assign(split="train")
+    table.loc[:9, "split"] = "val"
+    table.to_parquet(folder / "predictions.parquet")
+    evaluation = evaluate_folder(folder)
+    assert evaluation["scored"]["num_images"] == 10
+
+
 def test_without_labels_nothing_is_scored(folder: Path) -> None:
     table = pd.read_parquet(folder / "predictions.parquet").assign(label="cat")
     table.to_parquet(folder / "predictions.parquet")
-    with pytest.raises(InputError, match=r"no image whose label .*disc, plain, ring"):
+    with pytest.raises(
+        InputError, match=r"no image outside training whose label .*disc, plain, ring"
+    ):
         evaluate_folder(folder)
 
 
