@@ -200,12 +200,16 @@ def _draw_distribution(
         return loc + scale * _draw_normal(key, draws, tuple(loc.shape))
     if isinstance(base, tfd.Deterministic):
         return tf.repeat(tf.convert_to_tensor(base.loc)[None], tf.size(draws), axis=0)
-    return tf.stack(
-        [
-            posterior.sample(seed=tf.random.experimental.stateless_fold_in(key, draw))
-            for draw in draws
-        ]
-    )
+
+    @tf.function
+    def sample() -> tf.Tensor:
+        return tf.map_fn(
+            lambda draw: posterior.sample(seed=tf.random.experimental.stateless_fold_in(key, draw)),
+            draws,
+            fn_output_signature=tf.float32,
+        )
+
+    return sample()
 
 
 @tf.function

@@ -50,8 +50,8 @@ def analyze(
     Args:
         model: a classifier with class names, of `build_classifier`, `adapt_model` or `load_model`.
         images: RGB in 0..255, shape (N, H, W, 3), of the model's input size.
-        num_samples: how many posterior draws, S. A model with nothing random has one, an ensemble
-            one for each member; `num_samples` in the attributes says how many there are.
+        num_samples: how many posterior draws, S. A model with nothing random has one;
+            `num_samples` in the attributes says how many there are.
         seed: key of the draws; more draws with the same seed begin with the same ones.
         targets: classes whose maps are made, by name or index; "all" of them by default.
         method: "gradcam" (Selvaraju et al. 2017, equations 1 and 2, of the logit).

@@ -26,6 +26,7 @@ from bayescam.data import (
     complete_split,
     read_records,
 )
+from bayescam.data.records import group_keys
 from bayescam.inference.features import TrainingImages
 from bayescam.inference.training import FitResult, TrainingSettings, fit_classifier
 from bayescam.models import build_classifier, class_names, load_model, save_model
@@ -95,6 +96,14 @@ def fit(
         [train_records.assign(split="train"), val_records.assign(split="val")], ignore_index=True
     )
     check_records(records)
+    shared = set(group_keys(train_records)) & set(group_keys(val_records))
+    if shared:
+        raise InputError(
+            f"`train_records` and `val_records` must share no group; {len(shared)} are in both, "
+            "for example that of image "
+            f"{val_records['image_id'][group_keys(val_records).isin(shared)].iloc[0]!r}. Cut them "
+            "with bayescam.split_records"
+        )
     with progress_bars(shown=progress) as report:
         if out is None:
             records, _ = _drop_undecodable(records, model.input_shape[1:], report)

@@ -157,6 +157,29 @@ def test_stock_layers_with_a_random_bias_are_drawn(kind):
         assert np.abs(error / (posterior.stddev().numpy() / np.sqrt(2000))).max() < 5
 
 
+def test_a_posterior_that_is_not_gaussian_is_drawn_by_its_own_sampler():
+    tfd = tfp.distributions
+    loc, scale = np.linspace(-1, 1, 9).reshape(3, 3), 0.5
+
+    def laplace(dtype, shape, name, trainable, add_variable):
+        return tfd.Independent(tfd.Laplace(tf.constant(loc, dtype), scale), 2)
+
+    user = tf_keras.Sequential(
+        [
+            tf_keras.Input(SHAPE),
+            tf_keras.layers.GlobalAveragePooling2D(),
+            tfp.layers.DenseReparameterization(
+                3, kernel_posterior_fn=laplace, kernel_divergence_fn=None
+            ),
+        ]
+    )
+    ((kernel, _),) = draw_posterior(user, 2000, seed=1).weights()
+    error = kernel.numpy().mean(axis=0) - loc
+    assert np.abs(error).max() < 5 * np.sqrt(2) * scale / np.sqrt(2000)
+    deviation = np.abs(kernel.numpy() - loc).mean(axis=0)  # has mean and sd `scale`
+    assert np.abs(deviation - scale).max() < 5 * scale / np.sqrt(2000)
+
+
 def test_a_deterministic_model_has_one_draw_and_says_so():
     model = narrow(head="dense")
     with pytest.warns(UserWarning, match="no stochastic layer, so there is 1 draw, not 100"):

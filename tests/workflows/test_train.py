@@ -123,6 +123,14 @@ def test_broken_images_do_not_stop_training(image_folder: Path, tmp_path: Path) 
     assert len(in_memory) == 1
 
 
+def test_no_group_may_be_in_both_parts(image_folder: Path) -> None:
+    records = read_image_folder(image_folder).iloc[:20].reset_index(drop=True)
+    records["group"] = [f"patient {i % 7}" for i in range(20)]
+    model = build_classifier("narrow_vgg", class_names=["disc", "ring"], input_shape=(32, 32, 3))
+    with pytest.raises(InputError, match="must share no group; 7 are in both"):
+        fit(model, records.iloc[:10], records.iloc[10:], progress=False)
+
+
 def test_labels_must_be_classes(image_folder: Path) -> None:
     records = split_records(read_image_folder(image_folder), seed=1)
     model = build_classifier("narrow_vgg", class_names=["disc", "ring"], input_shape=(32, 32, 3))
