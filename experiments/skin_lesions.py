@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -61,10 +62,11 @@ class Config:
     weights: str | None = None
     backbone: str = "squeezenet"
     input_shape: tuple[int, int, int] = (150, 200, 3)
-    fine_tune_layers: int = 43
+    fine_tune_layers: int = 58
     epochs: int = 12
     learning_rate: float = 3e-4
     num_views: int = 12
+    head_views: int = 4
     prior_sds: tuple[float, ...] = (0.05, 0.15, 0.5)
     num_samples: int = 100
     fractions: tuple[float, float, float] = (0.75, 0.10, 0.15)
@@ -118,7 +120,7 @@ def run_seed(
     parts = {name: part.reset_index(drop=True) for name, part in records.groupby("split")}
     labels = {name: label_codes(part) for name, part in parts.items()}
     tuned, result = fine_tune(config, parts, seed, path.with_suffix(""), console)
-    features = result.head_features()
+    features = result.head_features(config.head_views)
     both = (labels["train"], labels["val"])
     seen = {name: mirror_features(tuned, parts[name], config, console) for name in config.splits}
     logits = {"dense, fine-tuned": head_logits(tuned, seen, config, seed)}
@@ -138,6 +140,7 @@ def run_seed(
     with partial.open("wb") as file:
         np.savez(file, **arrays)
     os.replace(partial, path)
+    shutil.rmtree(path.with_suffix("") / "features")  # some 20 GB
 
 
 def fine_tune(
