@@ -43,13 +43,10 @@ def plain_gradcam(
     """Logits and signed Grad-CAM of a deterministic model, by one gradient tape."""
     graph = flatten_model(model)
     network = graph.submodel(graph.input, [graph.key_of(layer), graph.output])
+    images = tf.convert_to_tensor(x)
     with tf.GradientTape() as tape:
-        maps, logits = network(x)
-        tape.watch(maps)
-        score = tf.reduce_sum(_rerun(graph, layer, maps)[:, class_index])
+        tape.watch(images)
+        maps, logits = network(images)
+        score = tf.reduce_sum(logits[:, class_index])
     weights = tf.reduce_mean(tape.gradient(score, maps), axis=(1, 2))
     return logits.numpy(), tf.einsum("nc,nhwc->nhw", weights, maps).numpy()
-
-
-def _rerun(graph, layer, maps):
-    return graph.submodel(graph.key_of(layer), graph.output)(maps)

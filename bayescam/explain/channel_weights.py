@@ -3,10 +3,13 @@
 `alpha_k = mean_ij dy / dA_ijk` (Selvaraju et al. 2017, equation 1) is linear in the gradient `g` of
 the score at the features. Where only pooling lies between the maps `A` and the features, each
 gradient is handed on whole to some cell of its channel, so `alpha_k = sum_cells g / (h w)` for
-every image alike. Otherwise the network between them is differentiated, once per vector and batch.
+every image alike. Otherwise the network between them is differentiated, once per vector and batch;
+for maps inside a branch, the other branches are held as they are.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -37,18 +40,18 @@ def score_gradients(
 
 
 def channel_weights(
-    split: NetworkSplit, target: int, maps: tf.Tensor, gradients: tf.Tensor
+    split: NetworkSplit, target: int, values: Sequence[tf.Tensor], gradients: tf.Tensor
 ) -> tf.Tensor:
     """Returns channel weights (S, N, T, C) for gradients (S, N or 1, T, ...) at the features.
 
     Args:
         split: The network.
         target: The value whose maps are weighted.
-        maps: Its maps (N, h, w, C).
+        values: Those of `split.cut(target)`, its maps (N, h, w, C) first.
         gradients: Gradients of the scores at the features.
     """
     num_samples, _, num_targets = gradients.shape[:3]
-    channels = maps.shape[-1]
+    _, height, width, channels = values[0].shape
     if is_pooled(split, target):
         cells = tf.reshape(
             gradients,
@@ -60,16 +63,16 @@ def channel_weights(
                 channels,
             ),
         )
-        return tf.reduce_sum(cells, axis=3) / (maps.shape[1] * maps.shape[2])
+        return tf.reduce_sum(cells, axis=3) / (height * width)
     size = gradients.shape[3:].num_elements()
     flat = tf.reshape(gradients, (num_samples, -1, num_targets, size))
     if num_samples * num_targets <= size:
         rows = tf.reshape(tf.transpose(flat, (0, 2, 1, 3)), (num_samples * num_targets, -1, size))
-        weights = _pull_back(split, target, maps, rows)
+        weights = _pull_back(split, target, values, rows)
         return tf.transpose(
             tf.reshape(weights, (num_samples, num_targets, -1, channels)), (0, 2, 1, 3)
         )
-    operator = _pull_back(split, target, maps, tf.eye(size)[:, None])
+    operator = _pull_back(split, target, values, tf.eye(size)[:, None])
     if split.is_affine:
         return tf.einsum("stf,fnc->sntc", flat[:, 0], operator)
     return tf.einsum("sntf,fnc->sntc", flat, operator)
@@ -77,16 +80,18 @@ def channel_weights(
 
 def is_pooled(split: NetworkSplit, target: int) -> bool:
     """Tells whether nothing but pooling, flattening and passive layers follows the maps."""
-    steps = split.graph.between(target, split.features)
+    steps = split.graph.between(split.cut(target), split.features)
     return all(is_pooling(step.layer) for step in steps)
 
 
-def _pull_back(split: NetworkSplit, target: int, maps: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+def _pull_back(
+    split: NetworkSplit, target: int, values: Sequence[tf.Tensor], rows: tf.Tensor
+) -> tf.Tensor:
     """Mean over the cells of vector-Jacobian products: rows (R, N or 1, F) to (R, N, C)."""
-    network = split.between(target)
+    network, maps = split.above(target), values[0]
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(maps)
-        features = tf.cast(network(maps), tf.float32)
+        features = tf.cast(network(list(values)), tf.float32)
 
     def one(row: tf.Tensor) -> tf.Tensor:
         outer = tf.broadcast_to(row, (tf.shape(maps)[0], row.shape[-1]))

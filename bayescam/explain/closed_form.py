@@ -142,15 +142,16 @@ def _ingredients(
             f"`targets` must be class indices 0 to {head.loc.shape[1] - 1}; got {chosen.tolist()}"
         )
     target = split.target_key(target_layer)
-    maps, _ = split.prefix(target, split.features)(tf.cast(images, tf.float32))
+    values = split.prefix(*split.cut(target))(tf.cast(images, tf.float32))
+    maps = values[0]
     slopes = tf.transpose(tf.gather(head.loc / head.scale[:, None], chosen, axis=1))
-    mean_weights = channel_weights(split, target, maps, slopes[None, None])[0]
+    mean_weights = channel_weights(split, target, values, slopes[None, None])[0]
     feature_variances = tf.gather(tf.square(head.sd / head.scale[:, None]), chosen, axis=1)
     if is_pooled(split, target):
         channels, cells = maps.shape[-1], maps.shape[1] * maps.shape[2]
         by_channel = tf.reshape(feature_variances, (-1, channels, len(chosen)))
         return maps, mean_weights, maps / cells, tf.reduce_sum(by_channel, axis=0)
-    basis = channel_weights(split, target, maps, tf.eye(head.loc.shape[0])[:, None, None])
+    basis = channel_weights(split, target, values, tf.eye(head.loc.shape[0])[:, None, None])
     unit_maps = tf.einsum("unc,nhwc->nhwu", basis[:, :, 0], maps)
     return maps, mean_weights, unit_maps, feature_variances
 

@@ -47,7 +47,7 @@ class CamExplainer:
         self.targets = tuple(range(num_classes)) if targets is None else tuple(targets)
         _check_targets(self.targets, num_classes)
         self._target = split.target_key(target_layer)
-        self._maps_and_features = split.prefix(self._target, split.features)
+        self._prefix = split.prefix(*split.cut(self._target), split.features)
         self._explain = split.compiled(
             ("explain", self._target, self.targets),
             lambda: _explaining(split, self._target, self.targets),
@@ -73,9 +73,9 @@ class CamExplainer:
 
     def __call__(self, images: Array) -> CamDraws:
         """Returns logits (S, N, K), maps (S, N, T, h, w) and features (N, F) of (N, H, W, 3)."""
-        maps, features = self._maps_and_features(tf.cast(images, tf.float32))
+        *values, features = self._prefix(tf.cast(images, tf.float32))
         blocks = self.draws.blocks(self._bytes_per_draw(len(images)))
-        parts = [self._explain(maps, features, w) for w in self._weight_blocks(blocks)]
+        parts = [self._explain(values, features, w) for w in self._weight_blocks(blocks)]
         logits, cams = (_join(part) for part in zip(*parts, strict=True))
         return CamDraws(logits, cams, features.numpy().reshape(len(images), -1))
 
@@ -98,13 +98,13 @@ class CamExplainer:
 def _explaining(
     split: NetworkSplit, target: int, targets: tuple[int, ...]
 ) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
-    """The function from maps, features and drawn weights to logits and maps of the draws."""
+    """The function from cut values, features and drawn weights to logits and maps of the draws."""
 
     def explain(
-        maps: tf.Tensor, features: tf.Tensor, weights: DrawnWeights
+        values: list[tf.Tensor], features: tf.Tensor, weights: DrawnWeights
     ) -> tuple[tf.Tensor, tf.Tensor]:
         gradients = score_gradients(split, features, weights, tf.constant(targets))
-        alphas = channel_weights(split, target, maps, gradients)
+        maps, alphas = values[0], channel_weights(split, target, values, gradients)
         if alphas.shape[1] == 1:
             cams = tf.einsum("stc,nhwc->snthw", alphas[:, 0], maps)
         else:

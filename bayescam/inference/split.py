@@ -80,9 +80,13 @@ class NetworkSplit:
             self._compiled[key] = tf.function(make())
         return self._compiled[key]
 
-    def between(self, target: int) -> tf_keras.Model:
-        """Returns the network from the maps `target` to the features."""
-        return self.graph.submodel(target, self.features)
+    def cut(self, target: int) -> tuple[int, ...]:
+        """Returns the maps `target` and what else decides the features: the branches beside it."""
+        return (target, *(self.graph.beside(target, self.features) or ()))
+
+    def above(self, target: int) -> tf_keras.Model:
+        """Returns the network from the values of `cut(target)` to the features."""
+        return self.graph.submodel(self.cut(target), self.features)
 
     @property
     def num_classes(self) -> int:
@@ -122,6 +126,10 @@ class NetworkSplit:
             raise InputError(
                 f"`target_layer` must come before the first stochastic layer; {layer_name!r} comes "
                 "after it"
+            )
+        if self.graph.beside(key, self.features) is None:
+            raise InputError(
+                f"`target_layer` must lead to the logits; nothing of {layer_name!r} reaches them"
             )
         return key
 

@@ -39,7 +39,8 @@ class TrainingSettings:
         fine_tune_layers: Last n layers of the backbone to train after the head, 0 for none.
         fine_tune_epochs: Epochs of fine-tuning, at most.
         fine_tune_learning_rate: Adam's, at its peak.
-        kl_warmup_epochs: Epochs over which the KL divergence comes in.
+        kl_warmup_epochs: Epochs over which the KL divergence comes in, at most half of a stage's;
+            none of them is kept as the best.
         average_decay: Weights are averaged over steps with this decay (Polyak averaging); the
             average is what is validated and kept. 0 for none.
         patience: Epochs without a better validation log-likelihood before a stage stops.
@@ -99,6 +100,7 @@ class StageTrainer:
         self.optimizer = tf_keras.optimizers.Adam(_schedule(rate, self.epochs * self.num_steps))
         self.optimizer.build(self.variables)
         self.layers = [layer for layer in variational_layers(model) if layer in stage.layers]
+        self.warmup = min(settings.kl_warmup_epochs, self.epochs // 2) if self.layers else 0
         self.weights = tf.constant(
             class_weights(self.labels, split.num_classes, settings.class_weight_power)
         )
@@ -121,7 +123,7 @@ class StageTrainer:
         }
         history, best = checkpoint.restore(state)
         for epoch in range(len(history), self.epochs):
-            if _out_of_patience(history, self.settings.patience):
+            if _out_of_patience(history[self.warmup :], self.settings.patience):
                 break
             with frozen_batch_norm(self.stage.network):
                 row = self._epoch(epoch, report)
@@ -130,7 +132,7 @@ class StageTrainer:
                     f"training diverged in epoch {epoch + 1} of the {self.stage.name} stage; "
                     "try a smaller learning rate"
                 )
-            likelihoods = [past["validation_log_likelihood"] for past in history]
+            likelihoods = [past["validation_log_likelihood"] for past in history[self.warmup :]]
             history.append(row)
             if not likelihoods or row["validation_log_likelihood"] > max(likelihoods):
                 best = [average.numpy() for average in self.averages]
@@ -141,7 +143,7 @@ class StageTrainer:
 
     def _epoch(self, epoch: int, report: ProgressReport | None) -> dict[str, Any]:
         started = time.monotonic()
-        self.kl_scale.assign(kl_warmup(epoch, self.settings.kl_warmup_epochs) / len(self.labels))
+        self.kl_scale.assign(kl_warmup(epoch, self.warmup) / len(self.labels))
         losses = []
         for number, (features, labels) in enumerate(self._batches(epoch), start=1):
             losses.append(self.step(features, labels))

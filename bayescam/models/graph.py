@@ -58,25 +58,40 @@ class LayerGraph:
         """Returns the step that makes value `key`; None for the input."""
         return next((step for step in self.steps if key in step.outputs), None)
 
-    def between(self, source: int, target: int) -> tuple[Step, ...]:
-        """Returns the steps that compute `target` from `source`, in order.
+    def between(self, sources: int | Iterable[int], target: int) -> tuple[Step, ...]:
+        """Returns the steps that compute `target` from one or several values, in order.
 
         Raises:
-            InputError: If `target` also depends on the input by a way around `source`.
+            InputError: If `target` also depends on the input by a way around the sources.
         """
-        needed, chosen = {target} - {source}, []
+        given = _keys(sources)
+        needed, chosen = {target}.difference(given), []
         for step in reversed(self.steps):
             if needed.intersection(step.outputs):
                 chosen.append(step)
-                needed.update(set(step.inputs) - {source})
+                needed.update(set(step.inputs).difference(given))
                 needed.difference_update(step.outputs)
-        if needed - {source}:
+        if needed:
+            names = " and ".join(repr(self.name_of(key)) for key in given)
             raise InputError(
-                f"layer {self.name_of(source)!r} does not separate the network: "
-                f"{self.name_of(target)!r} is also reached around it. Name a layer before the "
-                "branches part or after they join."
+                f"{names} does not separate the network: {self.name_of(target)!r} is also reached "
+                "around it. Name a layer before the branches part or after they join."
             )
         return tuple(reversed(chosen))
+
+    def beside(self, source: int, target: int) -> tuple[int, ...] | None:
+        """Returns the values that, with `source`, decide `target` and do not depend on `source`.
+
+        There are none where everything passes through `source`; None means that nothing does.
+        """
+        changed, found = {source}, {}
+        for step in self.between(self.input, target):
+            if changed.intersection(step.inputs):
+                changed.update(step.outputs)
+                found.update(dict.fromkeys(step.inputs))
+        if target not in changed:
+            return None
+        return tuple(key for key in found if key not in changed)
 
     def name_of(self, key: int) -> str:
         """Returns the name of the layer that makes value `key`."""
@@ -129,26 +144,30 @@ class LayerGraph:
 
     def submodel(
         self,
-        source: int,
+        sources: int | Iterable[int],
         targets: int | Iterable[int],
         *,
         substitute: Callable[[Step], tf_keras.layers.Layer] | None = None,
     ) -> tf_keras.Model:
-        """Returns a model from `source` to `targets` that shares the layers of this one.
+        """Returns a model from `sources` to `targets` that shares the layers of this one.
 
         Args:
-            source: The value that becomes the model's input.
+            sources: The value that becomes the model's input, or several.
             targets: One value, or several for a model with several outputs.
             substitute: Gives the layer to call at a step; the step's own by default.
         """
-        single = isinstance(targets, int)
-        wanted = (targets,) if isinstance(targets, int) else tuple(targets)
-        start = tf_keras.Input(shape=self.shapes[source][1:], dtype=_dtype_of(self, source))
-        values = {source: start}
-        steps = {step: None for target in wanted for step in self.between(source, target)}
+        starts = {
+            key: tf_keras.Input(shape=self.shapes[key][1:], dtype=_dtype_of(self, key))
+            for key in _keys(sources)
+        }
+        values, wanted = dict(starts), _keys(targets)
+        steps = {step: None for target in wanted for step in self.between(starts, target)}
         run_steps([step for step in self.steps if step in steps], values, substitute=substitute)
-        outputs = [values[target] for target in wanted]
-        return tf_keras.Model(start, outputs[0] if single else outputs)
+        inputs, outputs = list(starts.values()), [values[target] for target in wanted]
+        return tf_keras.Model(
+            inputs[0] if isinstance(sources, int) else inputs,
+            outputs[0] if isinstance(targets, int) else outputs,
+        )
 
 
 def flatten_model(model: tf_keras.Model) -> LayerGraph:
@@ -227,6 +246,10 @@ def _check_graph_network(model: tf_keras.Model) -> None:
             f"{type(model).__name__} whose layers cannot be listed. Give a Sequential an Input, or "
             "rebuild a subclassed model with the functional API."
         )
+
+
+def _keys(values: int | Iterable[int]) -> tuple[int, ...]:
+    return (values,) if isinstance(values, int) else tuple(values)
 
 
 def _dtype_of(graph: LayerGraph, key: int) -> str:

@@ -6,7 +6,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
 
-from bayescam.explain import CamExplainer
+from bayescam.explain import CamExplainer, cam_moments
 from bayescam.inference import draw_posterior
 from bayescam.models import SampledDropout, adapt_model, build_classifier
 from bayescam.types import InputError
@@ -34,6 +34,68 @@ def assert_draws_equal_plain_models(model, layer=None, num=3, **tolerance):
 @pytest.mark.parametrize("hidden", [(), (16,)])
 def test_a_draws_map_is_the_gradcam_of_that_draw(layer, pooling, hidden):
     assert_draws_equal_plain_models(narrow(pooling=pooling, hidden_units=hidden, seed=2), layer)
+
+
+def branched(*, hidden=(), seed=0):
+    """A fire module and a skip connection round it, then another: branches within a branch."""
+    start = tf_keras.Input(SHAPE)
+    layer = tf_keras.layers
+    x = layer.Rescaling(1 / 255)(start)
+    stem = layer.Conv2D(6, 3, strides=4, activation="relu", name="stem")(x)
+    squeeze = layer.Conv2D(3, 1, activation="relu", name="squeeze")(stem)
+    ones = layer.Conv2D(3, 1, activation="tanh", name="ones")(squeeze)
+    threes = layer.Conv2D(3, 3, padding="same", activation="tanh", name="threes")(squeeze)
+    fire = layer.Concatenate(name="fire")([ones, threes])
+    skipped = layer.Add(name="skipped")([stem, fire])
+    gate = layer.Conv2D(6, 1, activation="sigmoid", name="gate")(skipped)
+    gated = layer.Multiply(name="gated")([gate, skipped])
+    x = layer.GlobalAveragePooling2D()(gated)
+    for units in hidden:
+        x = layer.Dense(units, activation="relu")(x)
+    model = tf_keras.Model(start, tfp.layers.DenseFlipout(len(NAMES))(x))
+    rng = np.random.default_rng(seed)
+    for weight in model.trainable_weights:
+        weight.assign(rng.normal(0, 0.4, weight.shape))
+    return model
+
+
+@pytest.mark.parametrize(
+    "layer", ["squeeze", "ones", "threes", "fire", "skipped", "gate", "gated", "stem"]
+)
+@pytest.mark.parametrize("hidden", [(), (8,)])
+def test_a_layer_within_a_branch_is_explained_like_any_other(layer, hidden):
+    assert_draws_equal_plain_models(branched(hidden=hidden), layer)
+
+
+def test_a_layer_within_a_branch_has_exact_moments():
+    model = branched()
+    num = 4000
+    out = CamExplainer(draw_posterior(model, num, seed=0), target_layer="threes")(images(1))
+    exact = cam_moments(model, images(1), target_layer="threes")
+    error = np.sqrt(exact.variance / num)
+    assert (np.abs(out.cams.mean(axis=0) - exact.mean) <= 5 * error + 1e-7).all()
+    ratio = out.cams.var(axis=0) / exact.variance
+    np.testing.assert_allclose(ratio[exact.variance > 0], 1, atol=5 * np.sqrt(2 / num))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "layer"),
+    [("squeezenet", "fire9/expand3x3"), ("resnet50", "conv5_block3_2_conv")],
+)
+def test_the_inner_layers_of_known_backbones_are_explained(backbone, layer):
+    model = build_classifier(backbone, class_names=NAMES, input_shape=SHAPE, seed=1)
+    assert_draws_equal_plain_models(model, layer, num=1)
+
+
+def test_a_layer_that_leads_nowhere_is_refused():
+    start = tf_keras.Input(SHAPE)
+    aside = tf_keras.layers.Conv2D(2, 3, name="aside")(start)
+    maps = tf_keras.layers.Conv2D(4, 3, name="ahead")(start)
+    inner = tf_keras.Model(start, [maps, aside])
+    pooled = tf_keras.layers.GlobalAveragePooling2D()(inner(start)[0])
+    model = tf_keras.Model(start, tf_keras.layers.Dense(len(NAMES))(pooled))
+    with pytest.raises(InputError, match="nothing of 'aside' reaches"):
+        CamExplainer(draw_posterior(model, 1), target_layer="aside")
 
 
 def test_maps_deep_in_the_network_with_many_draws_use_the_jacobian():

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
+from bayescam.inference.draws import draw_posterior, run_suffix
 from bayescam.inference.features import FeatureCache, TrainingImages, cache_features
 from bayescam.inference.split import split_network
 from bayescam.inference.stages import plan_stages
@@ -70,6 +71,27 @@ def test_the_head_learns_and_the_best_epoch_is_kept(head):
         )
         chosen = tf.nn.log_softmax(rows).numpy()[np.arange(90), val.labels]
         assert chosen.mean() == pytest.approx(max(likelihoods), abs=1e-4)
+
+
+def test_no_epoch_with_a_partial_kl_divergence_is_kept():
+    """With 8 images the KL divergence soon outweighs them: the early epochs score best."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 8)
+    values = (np.eye(64)[labels] * 40 + rng.normal(size=(8, 64))).astype(np.float32)
+    cache = FeatureCache(values[None])
+    settings = TrainingSettings(
+        head_epochs=8, batch_size=1, head_learning_rate=0.02, kl_warmup_epochs=9, average_decay=0.0
+    )
+    model = new_model()
+    history = fit_head(model, (cache, cache), (labels, labels), settings=settings)
+    likelihoods = [row["validation_log_likelihood"] for row in history]
+    assert max(likelihoods[:4]) > max(likelihoods[4:])
+    kept = run_suffix(
+        split_network(model), values, draw_posterior(model, 20, seed=settings.seed).weights()
+    )
+    probs = tf.reduce_mean(tf.nn.softmax(kept), axis=0).numpy()
+    likelihood = np.log(probs[np.arange(8), labels]).mean()
+    assert likelihood == pytest.approx(max(likelihoods[4:]), abs=1e-5)
 
 
 def test_features_are_standardised_by_the_training_views():

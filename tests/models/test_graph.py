@@ -117,6 +117,18 @@ def test_a_source_with_a_way_around_it_is_refused():
         graph.between(graph.key_of("branch"), graph.output)
 
 
+def test_what_stands_beside_a_branch_completes_the_cut(images):
+    model = residual_model()
+    graph = flatten_model(model)
+    stem, branch, join = (graph.key_of(name) for name in ("stem", "branch", "join"))
+    assert graph.beside(branch, graph.output) == (stem,)
+    assert graph.beside(stem, graph.output) == graph.beside(join, graph.output) == ()
+    assert graph.beside(graph.output, stem) is None
+    values = graph.submodel(graph.input, [branch, stem])(images)
+    again = graph.submodel([branch, stem], graph.output)(values)
+    np.testing.assert_allclose(again, model(images), rtol=1e-5, atol=1e-6)
+
+
 def test_a_submodel_shares_layers_and_gives_several_outputs(images):
     model = nested_model()
     graph = flatten_model(model)
