@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -54,17 +55,28 @@ def test_the_table_is_the_mean_of_the_splits_and_done_seeds_are_kept(study, tmp_
     again = study.main(config, tmp_path / "out")
     assert [path.stat().st_mtime_ns for path in paths] == written
     assert again.equals(table)
+    kept = tmp_path / "out" / "seed_0" / "features.npz"
+    tuned = kept.stat().st_mtime_ns
+    with np.load(paths[0]) as run:
+        before = dict(run)
+    paths[0].unlink()
+    study.main(config, tmp_path / "out")  # heads alone are trained again, on the kept features
+    with np.load(paths[0]) as run:
+        for name, values in before.items():
+            np.testing.assert_array_equal(run[name], values)
+    assert kept.stat().st_mtime_ns == tuned
+    assert not (tmp_path / "out" / "seed_0" / "features").exists()
     other = dataclasses.replace(config, epochs=2)
     with pytest.raises(study.bc.InputError, match="is of another configuration"):
         study.main(other, tmp_path / "out")
     assert "| flipout, calibrated " in capsys.readouterr().out
 
 
-def test_mirror_views_are_averaged_within_a_draw(study):
+def test_views_are_averaged_within_a_draw(study):
     model = study.bc.build_classifier(
         "narrow_vgg", class_names=study.CLASS_NAMES, input_shape=(32, 32, 3), seed=1
     )
-    features = np.random.default_rng(0).normal(size=(4, 3, 64)).astype(np.float32)
+    features = np.random.default_rng(0).normal(size=(8, 3, 64)).astype(np.float32)
     config = study.Config(data="", num_samples=2)
     logits = study.head_logits(model, {"val": features}, config, 7)["val"]
     draws = study.bc.draw_posterior(model, 2, seed=7)
@@ -72,6 +84,38 @@ def test_mirror_views_are_averaged_within_a_draw(study):
     for s in range(2):
         expected = features.mean(axis=0) @ kernel[s].numpy() + bias[s].numpy()
         np.testing.assert_allclose(logits[s], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_evaluated_views_are_mirror_images_of_the_whole_and_of_the_enlarged_middle(study):
+    """On a ramp, enlarging divides the distance from the middle by the zoom."""
+    height, width = 50, 100  # 0.84 of both are whole numbers of pixels
+    y, x = np.mgrid[:height, :width]
+    image = np.stack([2 * y, x, x + y], axis=-1).astype(np.uint8)
+    views = [np.asarray(view)[0] for view in study.evaluated_views(image[None])]
+    assert len(views) == 8
+    np.testing.assert_array_equal(views[0], image)
+    middle = np.array([2 * y.mean(), x.mean(), x.mean() + y.mean()])
+    inner = (slice(2, -2), slice(2, -2))
+    np.testing.assert_allclose(views[4][inner] - middle, 0.84 * (image[inner] - middle), atol=1e-3)
+    for whole in (0, 4):
+        np.testing.assert_array_equal(views[whole + 1], views[whole][:, ::-1])
+        np.testing.assert_array_equal(views[whole + 2], views[whole][::-1])
+        np.testing.assert_array_equal(views[whole + 3], views[whole][::-1, ::-1])
+
+
+def test_the_penalty_is_the_most_accurate_that_keeps_the_balanced_accuracy(study, monkeypatch):
+    scores = {1.0: (0.9, 0.5), 3.0: (0.8, 0.63), 10.0: (0.82, 0.62), 30.0: (0.7, 0.8)}
+    monkeypatch.setattr(study, "BIAS_PENALTIES", tuple(scores))
+    monkeypatch.setattr(study, "cross_fitted", lambda run, head, bias_penalty: bias_penalty)
+
+    def score(penalty, labels, names):
+        accuracy, balanced = scores[penalty]
+        return SimpleNamespace(accuracy=accuracy, balanced_accuracy=balanced)
+
+    monkeypatch.setattr(study, "score_predictions", score)
+    assert study.choose_penalty({"labels/val": None}, "dense") == 10.0
+    scores.update({3.0: (0.8, 0.51), 10.0: (0.8, 0.52), 30.0: (0.7, 0.53)})
+    assert study.choose_penalty({"labels/val": None}, "dense") == 30.0
 
 
 def test_the_command_line_sets_the_configuration(study):
