@@ -27,7 +27,7 @@ test: install  ## format, lint, types and tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadscope
 
 clean:  ## remove the environment, caches and the demo's output
 	rm -rf $(VENV) demo demo.partial build *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -25,7 +25,6 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     name="bayescam",
     help="Class probabilities and Grad-CAM maps of medical images, both with their uncertainty.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -102,6 +101,9 @@ def _global_options(
         os.environ[_DEBUG] = "1"
     if version:
         typer.echo(f"bayescam {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
         raise typer.Exit
 
 

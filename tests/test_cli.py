@@ -97,6 +97,13 @@ def test_an_interrupt_says_how_to_carry_on(tmp_path: Path) -> None:
     assert "Traceback" not in error
 
 
+def test_without_a_command_it_shows_its_help(capsys) -> None:
+    assert main([]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("\n") > 10
+    assert all(command in shown for command in COMMANDS)
+
+
 def test_version(capsys) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("bayescam 0.")

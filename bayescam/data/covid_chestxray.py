@@ -8,6 +8,7 @@ import pandas as pd
 
 from bayescam.data.files import find_masks, is_mask_folder, require_folder
 from bayescam.data.records import build_records, unique_ids
+from bayescam.data.tables import read_csv
 from bayescam.types import InputError
 
 __all__ = ["read_covid_chestxray"]
@@ -72,7 +73,7 @@ def _read_metadata(folder: Path) -> pd.DataFrame:
             f"COVID-19 chest X-ray: no metadata.csv in {folder}. Is this the folder of "
             "ieee8023/covid-chestxray-dataset, with metadata.csv and images/?"
         )
-    metadata = pd.read_csv(path, dtype=dict.fromkeys(_COLUMNS, "str"))
+    metadata = read_csv(path, dict.fromkeys(_COLUMNS, "str"))
     absent = [name for name in _COLUMNS if name not in metadata]
     if absent:
         raise InputError(

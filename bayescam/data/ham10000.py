@@ -8,6 +8,7 @@ import pandas as pd
 
 from bayescam.data.files import find_images, find_masks, require_folder
 from bayescam.data.records import build_records
+from bayescam.data.tables import read_csv
 from bayescam.types import InputError
 
 __all__ = ["read_ham10000"]
@@ -66,7 +67,7 @@ def _read_metadata(folder: Path) -> pd.DataFrame:
             f"HAM10000: no {_METADATA[0]} in {folder}. Is this the folder that was unpacked from "
             "Kaggle (skin-cancer-mnist-ham10000)?"
         )
-    metadata = pd.read_csv(found[0], dtype=dict.fromkeys(_COLUMNS, "str"))
+    metadata = read_csv(found[0], dict.fromkeys(_COLUMNS, "str"))
     absent = [name for name in _COLUMNS if name not in metadata]
     if absent:
         raise InputError(

@@ -29,7 +29,8 @@ def split_records(
     images of their classes that the split still lacks. So the one-image groups, which come last,
     fill every split up to its due number, and among them the cut is uniformly random. A class
     with at least as many images as splits has one due in every split, however small the
-    fraction. Images without label count as a class of their own.
+    fraction. Images without label count as a class of their own. No split stays empty: with very
+    few groups, the smallest group of the split with most groups moves.
 
     Args:
         records: the records table.
@@ -59,6 +60,7 @@ def split_records(
     counts = _group_class_counts(keys, records["label"])
     due = np.stack([_whole_shares(int(total), shares) for total in counts.sum(axis=0)], axis=1)
     chosen = _draw_from_urns(counts, due, np.random.default_rng(seed))
+    _fill_empty_splits(chosen, counts.sum(axis=1), len(shares))
     names = np.array(list(shares))[chosen[keys]]
     return records.assign(split=pd.Series(names, index=records.index, dtype="str"))
 
@@ -171,3 +173,13 @@ def _draw_from_urns(
         chosen[group] = split = min(split, len(due) - 1)
         lacking[split] -= counts[group]
     return chosen
+
+
+def _fill_empty_splits(
+    chosen: NDArray[np.int64], sizes: NDArray[np.int64], num_splits: int
+) -> None:
+    """Give each split without a group the smallest group of the split with most groups."""
+    for split in range(num_splits):
+        if not (chosen == split).any():
+            members = np.flatnonzero(chosen == np.bincount(chosen).argmax())
+            chosen[members[sizes[members].argmin()]] = split

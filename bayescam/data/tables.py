@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
 from bayescam.data.records import RECORD_COLUMNS, SPLITS, build_records, unique_ids
 from bayescam.types import InputError
 
-__all__ = ["read_chexpert", "read_table"]
+__all__ = ["read_chexpert", "read_csv", "read_table"]
 
 _SPLIT_ALIASES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
+_WORDS_ARE_LABELS: dict[str, Any] = {"keep_default_na": False, "na_values": [""]}
 _CHEXPERT_PATIENT = re.compile(r"(?:^|/)(train|valid|test)/(patient\d+)/")
 
 
@@ -37,7 +38,7 @@ def read_table(csv: str | Path) -> pd.DataFrame:
             `image_id` occurs twice, or a split is none of train, val, test.
     """
     file = _require_file(csv, "table")
-    table = _read_csv(file, dict.fromkeys(RECORD_COLUMNS, "str"))
+    table = read_csv(file, dict.fromkeys(RECORD_COLUMNS, "str"), **_WORDS_ARE_LABELS)
     for name in ("path", "label"):
         if name not in table:
             near = [column for column in table if str(column).strip().lower() == name]
@@ -91,7 +92,7 @@ def read_chexpert(
     """
     place = Path(csv).expanduser().absolute()
     file = _require_file(place / "train.csv" if place.is_dir() else place, "CheXpert")
-    table = _read_csv(file, {"Path": "str"})
+    table = read_csv(file, {"Path": "str"}, **_WORDS_ARE_LABELS)
     for name in ("Path", finding):
         if name not in table:
             raise InputError(
@@ -125,9 +126,19 @@ def _require_file(path: str | Path, what: str) -> Path:
     return file
 
 
-def _read_csv(file: Path, dtype: dict[str, str]) -> pd.DataFrame:
+def read_csv(file: Path, dtype: dict[str, str], **options: Any) -> pd.DataFrame:  # noqa: ANN401
+    """Return a CSV file with at least one row.
+
+    Args:
+        file: the file.
+        dtype: of columns; the others are guessed.
+        **options: more arguments of `pandas.read_csv`.
+
+    Raises:
+        InputError: if it cannot be read, or has no row.
+    """
     try:
-        table = pd.read_csv(file, dtype=dtype, keep_default_na=False, na_values=[""])
+        table = pd.read_csv(file, dtype=dtype, **options)
     except (ValueError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{file} cannot be read as CSV: {reason}") from error

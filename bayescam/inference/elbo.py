@@ -26,7 +26,12 @@ def kl_divergence(layers: Iterable[tf_keras.layers.Layer]) -> tf.Tensor:
         if isinstance(layer, FlipoutDense):
             total += layer.kl_divergence()
         else:
-            total += tfp.distributions.kl_divergence(layer.kernel_posterior, layer.kernel_prior)
+            for posterior, prior in (
+                (layer.kernel_posterior, layer.kernel_prior),
+                (layer.bias_posterior, layer.bias_prior),
+            ):
+                if prior is not None:  # as in the layer itself: without a prior, no divergence
+                    total += tfp.distributions.kl_divergence(posterior, prior)
     return total
 
 

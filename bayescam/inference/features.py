@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -89,7 +91,7 @@ def cache_features(
     Maps are kept in float16, pooled features in float32.
 
     Raises:
-        InputError: If a map exceeds the range of float16.
+        InputError: If a map exceeds the range of float16, or the disk is too small.
     """
     dtype = np.uint8 if extract is None else np.float16 if len(shape) == 3 else np.float32
     size = (num_views, len(images), *shape)
@@ -154,7 +156,19 @@ def _open(
             return np.lib.format.open_memmap(path, mode="r+"), int(known["done"])
     path.parent.mkdir(parents=True, exist_ok=True)
     state.unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+    _check_space(path.parent, size, dtype)
     return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=size), 0
+
+
+def _check_space(folder: Path, size: tuple[int, ...], dtype: type) -> None:
+    needed, free = math.prod(size) * np.dtype(dtype).itemsize, shutil.disk_usage(folder).free
+    if needed > free:
+        raise InputError(
+            f"the features of {size[0]} views of {size[1]} images need {needed / 1e9:.1f} GB, but "
+            f"{folder} has {free / 1e9:.1f} GB free; lower `num_views` or `fine_tune_layers`, or "
+            "write elsewhere"
+        )
 
 
 def _mark(path: Path, values: Array, identity: dict[str, Any], done: int) -> None:

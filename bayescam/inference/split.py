@@ -146,6 +146,7 @@ def split_network(model: tf_keras.Model) -> NetworkSplit:
         steps = graph.between(graph.input, graph.output)
         for step in steps:
             _check_drawable(step)
+        _check_called_once([step.layer for step in steps if is_variational(step.layer)])
         features = _first_random_bottleneck(graph, steps)
         _SPLITS[model] = NetworkSplit(
             graph, features, _walk_back(graph, features), graph.between(features, graph.output)
@@ -197,6 +198,16 @@ def _is_affine(layer: tf_keras.layers.Layer) -> bool:
     if isinstance(layer, (*_VARIATIONAL, tf_keras.layers.Dense, tf_keras.layers.Activation)):
         return layer.activation in (None, tf_keras.activations.linear)
     return isinstance(layer, _AFFINE)
+
+
+def _check_called_once(variational: list[tf_keras.layers.Layer]) -> None:
+    names = [layer.name for layer in variational]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise InputError(
+            f"layer {twice[0]!r} is called {names.count(twice[0])} times; a layer whose weights "
+            "are drawn must be called once in a model"
+        )
 
 
 def _check_drawable(step: Step) -> None:

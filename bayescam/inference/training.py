@@ -9,6 +9,8 @@ killed run carries on where it was.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,16 +99,18 @@ def fit_classifier(
     stages = plan_stages(split, settings.fine_tune_layers)
     source = stages[-1].source
     start = f"{_structure(split)} {weights_fingerprint(model.weights)}"
-    caches = _cache_both(split, source, train, val, settings, work_dir, report)
     history: list[dict[str, Any]] = []
-    for stage in stages:
-        arrays = caches
-        if stage.source != source:  # the head's weights are only a start for fine-tuning
-            arrays = _at_features(split, source, (FeatureCache(caches[0].values[:2]), caches[1]))
-        checkpoint = Checkpoint(work_dir, stage.name, f"{start} {settings} {train.fingerprint}")
-        history += _train_stage(
-            model, stage, arrays, (train.labels, val.labels), settings, checkpoint, report
-        )
+    with _as_it_was_if_interrupted(model):
+        caches = _cache_both(split, source, train, val, settings, work_dir, report)
+        for stage in stages:
+            arrays = caches
+            if stage.source != source:  # the head's weights are only a start for fine-tuning
+                some = FeatureCache(caches[0].values[:2]), caches[1]
+                arrays = _at_features(split, source, some)
+            checkpoint = Checkpoint(work_dir, stage.name, f"{start} {settings} {train.fingerprint}")
+            history += _train_stage(
+                model, stage, arrays, (train.labels, val.labels), settings, checkpoint, report
+            )
     return FitResult(history, split, source, caches)
 
 
@@ -136,6 +140,17 @@ def fit_head(
     (stage,) = plan_stages(split, 0)
     checkpoint = Checkpoint(None, stage.name, "")
     return _train_stage(model, stage, features, labels, settings, checkpoint, report)
+
+
+@contextmanager
+def _as_it_was_if_interrupted(model: tf_keras.Model) -> Iterator[None]:
+    """Gives the model its weights back, so that the same call again carries on where it was."""
+    before = model.get_weights()
+    try:
+        yield
+    except BaseException:
+        model.set_weights(before)
+        raise
 
 
 def _train_stage(

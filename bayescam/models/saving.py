@@ -19,7 +19,7 @@ from bayescam.models.devices import prepare_gpus
 from bayescam.models.flipout import FlipoutDense, variational_layers
 from bayescam.types import InputError
 
-__all__ = ["load_model", "save_model"]
+__all__ = ["check_saveable", "load_model", "save_model"]
 
 _FORMATS = (".keras", ".h5")
 _MEMBERS = {"config.json", "metadata.json", "model.weights.h5", "assets/"}
@@ -65,13 +65,7 @@ def save_model(model: tf_keras.Model, path: str | PathLike[str]) -> None:
         raise InputError(f"{path}: `path` must end in .keras or .h5")
     if not path.parent.is_dir():
         raise InputError(f"{path}: the folder {path.parent} does not exist")
-    for layer in variational_layers(model):
-        if not isinstance(layer, FlipoutDense):
-            raise InputError(
-                f"layer {layer.name!r} is a stock {type(layer).__name__} of TFP, which cannot be "
-                "loaded from .keras and .h5 files; build it with bayescam.models.FlipoutDense, or "
-                "call model.save(FOLDER) for a SavedModel"
-            )
+    check_saveable(model)
     partial = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.partial{path.suffix}")
     try:
         with warnings.catch_warnings():
@@ -80,6 +74,21 @@ def save_model(model: tf_keras.Model, path: str | PathLike[str]) -> None:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def check_saveable(model: tf_keras.Model) -> None:
+    """Refuses a model that `load_model` could not restore.
+
+    Raises:
+        InputError: If it holds a stock variational layer of TFP.
+    """
+    for layer in variational_layers(model):
+        if not isinstance(layer, FlipoutDense):
+            raise InputError(
+                f"layer {layer.name!r} is a stock {type(layer).__name__} of TFP, which cannot be "
+                "loaded from .keras and .h5 files; build it with bayescam.models.FlipoutDense, or "
+                "call model.save(FOLDER) for a SavedModel"
+            )
 
 
 def load_model(path: str | PathLike[str], *, trust: bool = False) -> tf_keras.Model:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -248,4 +249,10 @@ def _check_images(images: Array, input_shape: tuple[int | None, ...]) -> Array:
         )
     if images.dtype.kind not in "uif" or images.dtype.kind == "f" and not np.isfinite(images).all():
         raise InputError(f"`images` must be finite numbers in 0..255; got dtype {images.dtype}")
+    if images.dtype.kind == "f" and 0 < images.max() <= 1:
+        warnings.warn(
+            f"`images` are RGB in 0..255, but none of these exceeds {images.max():.3g}: were they "
+            "scaled to 0..1? Multiply them by 255",
+            stacklevel=3,
+        )
     return images

@@ -15,7 +15,7 @@ from bayescam.inference.training import TrainingSettings
 from bayescam.types import InputError
 from bayescam.workflows.config import DataConfig, ModelConfig, TrainConfig
 from bayescam.workflows.evaluate import evaluate_folder, scores_table
-from bayescam.workflows.folders import read_manifest
+from bayescam.workflows.folders import write_json
 from bayescam.workflows.progress import progress_bars
 from bayescam.workflows.report import report_folder
 from bayescam.workflows.streaming import AnalysisOptions, analyze_records
@@ -68,15 +68,15 @@ def run_demo(
         announce: told what each step does.
 
     Raises:
-        InputError: `out` holds a demo of another seed.
+        InputError: `out` holds a demo of another seed or number of images.
     """
     root = Path(out).expanduser()
     tell = announce or (lambda line: None)
+    _keep_choices(root, {"seed": seed, "num_images": num_images})
     data, run, analysis = root / "data", root / "run", root / "analysis"
     config = _config(data, seed, training)
     if not data.exists():
         tell(f"1/5 {num_images} synthetic skin lesions in {data}")
-        root.mkdir(parents=True, exist_ok=True)
         with progress_bars(shown=progress) as report:
             write_phantoms(
                 data,
@@ -87,7 +87,6 @@ def run_demo(
     if not run.exists():
         tell(f"2/5 training a narrow VGG with a flipout head in {run}")
         train_run(config, run, progress=progress)
-    _check_seed(run, seed)
     if not analysis.exists():
         tell(f"3/5 {_NUM_SAMPLES} posterior draws and their maps in {analysis}")
         options = AnalysisOptions(num_samples=_NUM_SAMPLES, seed=seed)
@@ -112,10 +111,16 @@ def _config(data: Path, seed: int, training: TrainingSettings) -> TrainConfig:
     )
 
 
-def _check_seed(run: Path, seed: int) -> None:
-    found = read_manifest(run, "run")["seed"]
-    if found != seed:
-        raise InputError(
-            f"{run.parent} holds a demo with seed {found}, not {seed}: give --seed {found}, or "
-            "another --out"
-        )
+def _keep_choices(root: Path, choices: dict[str, int]) -> None:
+    """Write what was asked for beside the results, or refuse to mix them with other choices."""
+    path = root / "demo.json"
+    found = json.loads(path.read_text()) if path.exists() else choices
+    for name, value in choices.items():
+        if found[name] != value:
+            option = "--" + name.replace("_", "-")
+            raise InputError(
+                f"{root} holds a demo with {option} {found[name]}, not {value}: give {option} "
+                f"{found[name]}, or another --out"
+            )
+    root.mkdir(parents=True, exist_ok=True)
+    write_json(path, choices)

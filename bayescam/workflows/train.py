@@ -30,6 +30,7 @@ from bayescam.data.records import group_keys
 from bayescam.inference.features import TrainingImages
 from bayescam.inference.training import FitResult, TrainingSettings, fit_classifier
 from bayescam.models import build_classifier, class_names, load_model, save_model
+from bayescam.models.saving import check_saveable
 from bayescam.types import Array, InputError
 from bayescam.workflows.config import AugmentationName, DataConfig, TrainConfig
 from bayescam.workflows.folders import (
@@ -168,6 +169,7 @@ def _fit_folder(
     out: Path,
     report: ProgressReport,
 ) -> pd.DataFrame:
+    check_saveable(model)
     settings = {**config.model_dump(mode="json"), "class_names": list(class_names(model))}
     manifest = new_manifest(
         "run",

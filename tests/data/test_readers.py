@@ -345,3 +345,18 @@ def test_check_records_refuses() -> None:
         check_records(pd.concat([good, good]))
     with pytest.raises(InputError, match="got 'dev'"):
         check_records(good.assign(split=["dev", "train"]))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "cannot be read as CSV"), ("lésion".encode("latin-1"), "cannot be read as CSV")],
+)
+@pytest.mark.parametrize(
+    ("reader", "name"),
+    [(read_ham10000, "HAM10000_metadata.csv"), (read_covid_chestxray, "metadata.csv")],
+)
+def test_unreadable_metadata_is_one_line(reader, name, content, message, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        reader(tmp_path)

@@ -145,3 +145,15 @@ def test_too_few_groups() -> None:
     records = make_records(20, 0).assign(group="one")
     with pytest.raises(InputError, match="got 1 groups for 3 splits"):
         split_records(records)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_few_groups_leave_no_split_empty(seed: int) -> None:
+    groups = [f"g{i}" for i, size in enumerate((9, 9, 2, 1)) for _ in range(size)]
+    names = [f"i{k}" for k in range(len(groups))]
+    records = build_records(
+        {"image_id": names, "path": names, "label": ["a"] * len(names), "group": groups}
+    )
+    split = split_records(records, seed=seed)
+    assert set(split["split"]) == {"train", "val", "test"}
+    assert (split.groupby("group")["split"].nunique() == 1).all()

@@ -33,6 +33,17 @@ def test_divergence_is_the_sum_over_layers_ours_and_stock():
     assert float(kl_divergence([])) == 0.0
 
 
+def test_a_random_bias_counts_where_it_has_a_prior():
+    stock = tfp.layers.DenseFlipout(
+        2,
+        bias_posterior_fn=tfp.layers.default_mean_field_normal_fn(),
+        bias_prior_fn=lambda dtype, shape, *_: tfp.distributions.Normal(tf.zeros(shape), 2.0),
+    )
+    stock(tf.zeros((1, 3)))
+    own = sum(float(loss) for loss in stock.losses)  # the layer's own sum
+    assert float(kl_divergence([stock])) == pytest.approx(own, rel=1e-5)
+
+
 def test_cross_entropy_equals_the_formula():
     rng = np.random.default_rng(0)
     logits, labels, weights = rng.normal(size=(6, 3)), np.array([0, 1, 2, 2, 1, 0]), [1.0, 2.0, 0.5]

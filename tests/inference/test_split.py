@@ -6,7 +6,7 @@ import tensorflow_probability as tfp
 import tf_keras
 
 from bayescam.inference.split import split_network
-from bayescam.models import SampledDropout, adapt_model, build_classifier
+from bayescam.models import FlipoutDense, SampledDropout, adapt_model, build_classifier
 from bayescam.types import InputError
 from tests.networks import NAMES, SHAPE, narrow
 
@@ -118,3 +118,11 @@ def test_the_split_leaves_the_model_as_it_was():
     split_network(model)
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
     assert all(layer.trainable for layer in model.layers)
+
+
+def test_a_variational_layer_called_twice_is_refused():
+    start = tf_keras.Input((8,))
+    twice = FlipoutDense(8, name="twice")
+    model = tf_keras.Model(start, twice(twice(start)))
+    with pytest.raises(InputError, match="'twice' is called 2 times"):
+        split_network(model)

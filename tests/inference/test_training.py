@@ -331,3 +331,48 @@ def test_training_that_diverges_says_so():
     layer.set_weights([weight * np.nan for weight in layer.get_weights()])
     with pytest.raises(InputError, match="training diverged in epoch 1 of the head stage"):
         fit_classifier(model, coloured(40, 1), coloured(20, 2), settings=FAST)
+
+
+def test_an_interrupted_call_leaves_the_model_and_carries_on(tmp_path):
+    """In one process, as in a notebook: the second call finds what the first one had done."""
+    settings = TrainingSettings(num_views=1, head_epochs=4)
+    model, images = new_model(), (coloured(40, 1), coloured(20, 2))
+    before = model.get_weights()
+
+    def stop(stage, done, total, note):
+        if stage == "head" and done >= total // 2 + 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_classifier(model, *images, settings=settings, work_dir=tmp_path, report=stop)
+    for a, b in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+    epochs = []
+    fit_classifier(
+        model,
+        *images,
+        settings=settings,
+        work_dir=tmp_path,
+        report=lambda stage, done, total, note: epochs.append(note) if stage == "head" else None,
+    )
+    assert epochs[0] == "epoch 3/4"
+    whole = new_model()
+    fit_classifier(whole, *images, settings=settings, work_dir=tmp_path / "whole")
+    for a, b in zip(whole.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_a_cache_that_does_not_fit_the_disk_is_refused_before_any_work(tmp_path, monkeypatch):
+    usage = type("Usage", (), {"free": 1000})
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: usage)
+    reads = []
+    with pytest.raises(InputError, match=r"2 views of 40 images need 0.0 GB.*lower `num_views`"):
+        cache_features(
+            lambda batch: [batch],
+            coloured(40, 1, reads),
+            shape=SHAPE,
+            num_views=2,
+            path=tmp_path / "train.npy",
+        )
+    assert reads == []
+    assert list(tmp_path.iterdir()) == []

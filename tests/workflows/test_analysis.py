@@ -126,3 +126,8 @@ def test_bad_images_are_refused(model, images, make, message: str) -> None:
 def test_summarize_wants_logits(dataset) -> None:
     with pytest.raises(InputError, match=r"logits \(draw, image, class\)"):
         summarize(dataset.drop_vars("logits"))
+
+
+def test_images_scaled_to_one_are_warned_of(model, images) -> None:
+    with pytest.warns(UserWarning, match="were they scaled to 0..1"):
+        analyze(model, images[:1].astype(np.float32) / 255, num_samples=2)

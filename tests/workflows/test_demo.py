@@ -23,5 +23,7 @@ def test_the_demo_ends_with_a_report_and_can_be_run_again(tmp_path: Path) -> Non
     second = run_demo(tmp_path / "demo", announce=lines.append, **options)
     assert lines == []
     assert second.scores.equals(first.scores)
-    with pytest.raises(InputError, match="holds a demo with seed 1, not 2: give --seed 1"):
+    with pytest.raises(InputError, match="holds a demo with --seed 1, not 2: give --seed 1"):
         run_demo(tmp_path / "demo", **options | {"seed": 2})
+    with pytest.raises(InputError, match="with --num-images 120, not 130"):
+        run_demo(tmp_path / "demo", **options | {"num_images": 130})

@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow_probability as tfp
+import tf_keras
 
 from bayescam import cli
 from bayescam.data import load_image, read_image_folder, resize_image, split_records
 from bayescam.inference import split_network
 from bayescam.inference.training import TrainingSettings
-from bayescam.models import build_classifier
+from bayescam.models import adapt_model, build_classifier
 from bayescam.types import InputError
 from bayescam.workflows.config import DataConfig, ModelConfig, TrainConfig
 from bayescam.workflows.train import fit, load_run, train_run
@@ -178,3 +180,19 @@ def test_defaults_are_said_once() -> None:
     assert (*command["input_size"].default, 3) == model.input_shape
     assert cli._sizes(command["hidden_units"].default) == model.hidden_units
     assert command["augmentation"].default == DataConfig().augmentation
+
+
+def test_a_model_that_cannot_be_saved_is_refused_before_training(
+    image_folder: Path, tmp_path: Path
+) -> None:
+    records = split_records(read_image_folder(image_folder), seed=1)
+    start = tf_keras.Input((32, 32, 3))
+    pooled = tf_keras.layers.GlobalAveragePooling2D()(start)
+    model = adapt_model(
+        tf_keras.Model(start, tfp.layers.DenseFlipout(3, name="stock")(pooled)),
+        ["disc", "plain", "ring"],
+    )
+    parts = (records[records["split"] == name] for name in ("train", "val"))
+    with pytest.raises(InputError, match="'stock' is a stock DenseFlipout"):
+        fit(model, *parts, out=tmp_path / "run", progress=False)
+    assert list(tmp_path.glob("run*")) == []
