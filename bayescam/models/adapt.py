@@ -67,6 +67,7 @@ def adapt_model(
     names, graph = check_class_names(class_names), flatten_model(user_model)
     logits, kind, final = _find_logits(graph)
     _check_outputs(graph, logits, kind, names)
+    _check_scaled_once(graph, rescale)
     linear = None if final is None else _without_activation(final, graph)
     dropouts = _sampled_dropouts(graph) if sample_dropout else {}
     matrix = rescale * (np.eye(3) if graph.shapes[graph.input][-1] == 3 else _LUMA)
@@ -175,6 +176,16 @@ def _check_model(user_model: object, rescale: float) -> None:
         raise InputError(f"`rescale` must be a positive number such as 1/255; got {rescale!r}")
     if any(isinstance(layer, PixelNormalization) for layer in getattr(user_model, "layers", [])):
         raise InputError(f"`user_model` {user_model.name!r} is already a classifier of bayescam")
+
+
+def _check_scaled_once(graph: LayerGraph, rescale: float) -> None:
+    for step in graph.steps:
+        scales = np.asarray(getattr(step.layer, "scale", 1.0))
+        if isinstance(step.layer, tf_keras.layers.Rescaling) and rescale * scales.max() < 1e-3:
+            raise InputError(
+                f"`user_model` scales pixels itself, by {scales.max():.4g} in layer "
+                f"{step.layer.name!r}, and `rescale` by {rescale:.4g} again; give rescale=1.0"
+            )
 
 
 def _check_outputs(graph: LayerGraph, logits: int, kind: str, names: tuple[str, ...]) -> None:

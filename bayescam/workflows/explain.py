@@ -89,13 +89,13 @@ def explain_images(
     )
     names = class_names(run.model)
     loader = ImageLoader(paths, run.model.input_shape[1:], batch_size=_BATCH)
-    tables = []
+    figures, tables = _figure_names(paths), []
     with work_folder(out, manifest) as folder, progress_bars(shown=progress) as report:
         for indices, batch in loader:
             draws = explain_padded(explainer, batch, _BATCH)
             table = summarize_logits(draws.logits, names)
             table.insert(0, "path", [paths[index] for index in indices])
-            table.insert(1, "figure", [_figure_name(paths, index) for index in indices])
+            table.insert(1, "figure", [figures[index] for index in indices])
             _draw_batch(table, draws, explainer, names, folder)
             tables.append(table)
             report("explain", int(indices[-1]) + 1, len(paths), "")
@@ -108,11 +108,13 @@ def explain_images(
     return whole
 
 
-def _figure_name(paths: Sequence[str], index: int) -> str:
-    """The stem of the image, numbered where two images have the same."""
-    stem = Path(paths[index]).stem
-    same = [number for number, path in enumerate(paths) if Path(path).stem == stem]
-    return f"{stem}.png" if len(same) == 1 else f"{stem}-{same.index(index) + 1}.png"
+def _figure_names(paths: Sequence[str]) -> list[str]:
+    """The stems of the images; all with their place before them where two have the same."""
+    stems = [Path(path).stem for path in paths]
+    if len({stem.casefold() for stem in stems}) == len(stems):
+        return [f"{stem}.png" for stem in stems]
+    width = len(str(len(stems)))
+    return [f"{place:0{width}}-{stem}.png" for place, stem in enumerate(stems, start=1)]
 
 
 def _draw_batch(

@@ -242,3 +242,19 @@ def test_two_layers_of_one_name_are_refused():
     model = with_tail(nested_head(None), layers.Dense(3, name="inner"))
     with pytest.raises(InputError, match="two of its layers have one name"):
         adapt_model(model, NAMES)
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1 / 255, 0.0), (1 / 127.5, -1.0)])
+def test_pixels_are_not_scaled_twice(images, scale, offset):
+    user = tf_keras.Sequential(
+        [
+            tf_keras.Input(images.shape[1:]),
+            layers.Rescaling(scale, offset, name="own"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(3),
+        ]
+    )
+    with pytest.raises(InputError, match="in layer 'own'.* give rescale=1.0"):
+        adapt_model(user, ["a", "b", "c"])
+    adapted = adapt_model(user, ["a", "b", "c"], rescale=1.0)
+    np.testing.assert_allclose(adapted(images), user(images), rtol=1e-4, atol=1e-5)

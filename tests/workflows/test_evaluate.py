@@ -185,9 +185,9 @@ def test_explained_images_have_a_figure_and_a_row(
     )
     stem = Path(paths[0]).stem
     assert found["figure"].tolist() == [
-        f"{stem}-1.png",
-        f"{Path(paths[1]).stem}.png",
-        f"{stem}-2.png",
+        f"1-{stem}.png",
+        f"3-{Path(paths[1]).stem}.png",
+        f"4-{stem}.png",
     ]
     for column in ("p_ring_mean", "p_ring_upper", "mutual_information"):
         expected = table[column].iloc[[5, 30, 5]].to_numpy()
