@@ -185,7 +185,18 @@ def train(
     backbone: Annotated[
         str, typer.Option(help="vgg16, squeezenet, narrow_vgg, or any of tf_keras.applications.")
     ] = "vgg16",
-    head: Annotated[Literal["flipout", "dense"], typer.Option(help="Kind of head.")] = "flipout",
+    head: Annotated[
+        Literal[
+            "flipout",
+            "reparameterization",
+            "local_reparameterization",
+            "dropout",
+            "ensemble",
+            "laplace",
+            "dense",
+        ],
+        typer.Option(help="Kind of head."),
+    ] = "flipout",
     weights: Annotated[
         str | None, typer.Option(metavar="FILE", help="Backbone weights: a file, or imagenet.")
     ] = None,
@@ -197,6 +208,13 @@ def train(
         str, typer.Option(metavar="N,N,...", help="Sizes of hidden layers of the head.")
     ] = "",
     prior_sd: Annotated[float, typer.Option(help="Prior sd of each weight of the head.")] = 0.15,
+    dropout_rate: Annotated[
+        float, typer.Option(help="Share of features that a dropout head masks.")
+    ] = 0.5,
+    num_members: Annotated[int, typer.Option(min=2, help="Heads of an ensemble.")] = 5,
+    covariance: Annotated[
+        Literal["kronecker", "full", "diagonal"], typer.Option(help="Of a Laplace head.")
+    ] = "kronecker",
     augmentation: Annotated[
         Literal["none", "skin", "chest"], typer.Option(help="Random views of training images.")
     ] = "none",
@@ -237,6 +255,9 @@ def train(
             pooling=pooling,
             hidden_units=_sizes(hidden_units),
             prior_sd=prior_sd,
+            dropout_rate=dropout_rate,
+            num_members=num_members,
+            covariance=covariance,
         ),
         training=TrainingSettings(
             num_views=num_views,

@@ -17,7 +17,9 @@ import tensorflow_probability as tfp
 import tf_keras
 
 from bayescam.inference.split import NetworkSplit, is_stochastic, split_network
+from bayescam.models.ensemble import EnsembleDense
 from bayescam.models.graph import Step
+from bayescam.models.laplace import LaplaceDense
 from bayescam.models.layers import SampledDropout
 from bayescam.types import Array, InputError
 
@@ -138,6 +140,14 @@ def draw_posterior(
             stacklevel=2,
         )
         num_samples = 1
+    members = [s.layer.num_members for s in split.stochastic if isinstance(s.layer, EnsembleDense)]
+    if members and num_samples > min(members):
+        warnings.warn(
+            f"the head of model {model.name!r} is an ensemble of {min(members)}, so there are "
+            f"{min(members)} draws, not {num_samples}",
+            stacklevel=2,
+        )
+        num_samples = min(members)
     return PosteriorDraws(model, split, num_samples, seed)
 
 
@@ -179,6 +189,10 @@ def _draw_layer(
     if isinstance(step.layer, SampledDropout):
         mask_shape = _mask_shape(step.layer, shape)
         return (_draw_masks(layer_key, numbers, tf.constant(step.layer.rate), mask_shape),)
+    if isinstance(step.layer, LaplaceDense):
+        return step.layer.perturbed(_draw_normal(layer_key, numbers, step.layer.noise_shape))
+    if isinstance(step.layer, EnsembleDense):
+        return tuple(tf.gather(member, numbers) for member in step.layer.members)
     posteriors = (step.layer.kernel_posterior, step.layer.bias_posterior)
     return tuple(
         _draw_distribution(

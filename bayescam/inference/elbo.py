@@ -13,7 +13,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
 
-from bayescam.models.flipout import FlipoutDense
+from bayescam.models.mean_field import MeanFieldDense
 from bayescam.types import Array
 
 __all__ = ["class_weights", "kl_divergence", "kl_warmup", "weighted_cross_entropy"]
@@ -23,7 +23,7 @@ def kl_divergence(layers: Iterable[tf_keras.layers.Layer]) -> tf.Tensor:
     """Returns the sum of KL(posterior || prior) over variational layers, in nats."""
     total = tf.constant(0.0)
     for layer in layers:
-        if isinstance(layer, FlipoutDense):
+        if isinstance(layer, MeanFieldDense):
             total += layer.kl_divergence()
         else:
             for posterior, prior in (

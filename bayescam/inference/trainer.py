@@ -17,11 +17,13 @@ from bayescam.inference.elbo import class_weights, kl_divergence, kl_warmup, wei
 from bayescam.inference.features import FeatureCache, ProgressReport
 from bayescam.inference.split import split_network
 from bayescam.inference.stages import Stage, frozen_batch_norm
-from bayescam.models.flipout import FlipoutDense, variational_layers
+from bayescam.models.layers import SampledDropout
+from bayescam.models.mean_field import MeanFieldDense, variational_layers
 from bayescam.types import Array, InputError
 
 __all__ = ["StageTrainer", "TrainingSettings"]
 
+_COUNTING = (MeanFieldDense, SampledDropout)
 BATCH = 256  # images per step where nothing is trained
 
 
@@ -119,7 +121,7 @@ class StageTrainer:
             "variables": self.variables,
             "averages": self.averages,
             "optimizer": self.optimizer.variables,
-            "calls": [layer.calls for layer in self.layers if isinstance(layer, FlipoutDense)],
+            "calls": [layer.calls for layer in self.stage.layers if isinstance(layer, _COUNTING)],
         }
         history, best = checkpoint.restore(state)
         for epoch in range(len(history), self.epochs):

@@ -9,7 +9,7 @@ killed run carries on where it was.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ import tensorflow as tf
 import tf_keras
 
 from bayescam.inference.checkpoint import Checkpoint
+from bayescam.inference.ensemble import train_members
 from bayescam.inference.features import (
     FeatureCache,
     ProgressReport,
@@ -27,11 +28,14 @@ from bayescam.inference.features import (
     cache_features,
     weights_fingerprint,
 )
+from bayescam.inference.laplace import fit_laplace
 from bayescam.inference.split import NetworkSplit, split_network
 from bayescam.inference.stages import Stage, plan_stages
 from bayescam.inference.trainer import BATCH, StageTrainer, TrainingSettings
-from bayescam.models.flipout import FlipoutDense, variational_layers
+from bayescam.models.ensemble import EnsembleDense
+from bayescam.models.laplace import LaplaceDense
 from bayescam.models.layers import Standardization
+from bayescam.models.mean_field import MeanFieldDense, variational_layers
 from bayescam.types import Array, InputError
 
 __all__ = ["FitResult", "TrainingSettings", "fit_classifier", "fit_head"]
@@ -111,7 +115,11 @@ def fit_classifier(
             history += _train_stage(
                 model, stage, arrays, (train.labels, val.labels), settings, checkpoint, report
             )
-    return FitResult(history, split, source, caches)
+        result = FitResult(history, split, source, caches)
+        history += _complete_posterior(
+            model, result.head_features, (train.labels, val.labels), settings, report
+        )
+    return result
 
 
 def fit_head(
@@ -139,7 +147,24 @@ def fit_head(
     _check_labels(split, train=labels[0], val=labels[1])
     (stage,) = plan_stages(split, 0)
     checkpoint = Checkpoint(None, stage.name, "")
-    return _train_stage(model, stage, features, labels, settings, checkpoint, report)
+    history = _train_stage(model, stage, features, labels, settings, checkpoint, report)
+    return history + _complete_posterior(model, lambda: features, labels, settings, report)
+
+
+def _complete_posterior(
+    model: tf_keras.Model,
+    head_features: Callable[[], tuple[FeatureCache, FeatureCache]],
+    labels: tuple[Array, Array],
+    settings: TrainingSettings,
+    report: ProgressReport | None,
+) -> list[dict[str, Any]]:
+    """What some heads need once the weights are trained: members, or a covariance."""
+    layers = [step.layer for step in split_network(model).suffix]
+    if not any(isinstance(layer, (EnsembleDense, LaplaceDense)) for layer in layers):
+        return []
+    train, val = head_features()
+    fit_laplace(model, train, labels[0], settings.class_weight_power)
+    return train_members(model, (train, val), labels, settings, report)
 
 
 @contextmanager
@@ -163,7 +188,7 @@ def _train_stage(
     report: ProgressReport | None,
 ) -> list[dict[str, Any]]:
     for layer in variational_layers(model):
-        if isinstance(layer, FlipoutDense):
+        if isinstance(layer, MeanFieldDense):
             layer.num_train = len(labels[0])
     if stage.name == "head":
         _standardize(split_network(model), features[0])

@@ -11,7 +11,8 @@ import tf_keras
 
 from bayescam.models.backbones import backbone_layers, find_backbone, seed_weights
 from bayescam.models.devices import prepare_gpus
-from bayescam.models.flipout import FlipoutDense
+from bayescam.models.heads import HeadKind, add_head
+from bayescam.models.laplace import Covariance
 from bayescam.models.layers import (
     ClassLogits,
     PixelNormalization,
@@ -23,7 +24,6 @@ from bayescam.types import InputError
 
 __all__ = ["HeadKind", "Pooling", "build_classifier", "class_names"]
 
-HeadKind = Literal["flipout", "dense"]
 Pooling = Literal["avg", "flatten"]
 
 
@@ -37,6 +37,9 @@ def build_classifier(
     pooling: Pooling = "avg",
     hidden_units: Sequence[int] = (),
     prior_sd: float = 0.15,
+    dropout_rate: float = 0.5,
+    num_members: int = 5,
+    covariance: Covariance = "kronecker",
     num_train: int | None = None,
     seed: int = 0,
 ) -> tf_keras.Model:
@@ -49,13 +52,22 @@ def build_classifier(
         backbone: `"vgg16"`, `"resnet152"`, `"inceptionv3"`, `"squeezenet"`, `"narrow_vgg"`, or any
             other name in `tf_keras.applications`.
         class_names: The K classes, in the order of the labels.
-        head: `"flipout"` for a Gaussian posterior over the head's weights, `"dense"` for points.
+        head: `"flipout"`, `"reparameterization"` or `"local_reparameterization"` for a Gaussian
+            posterior over the head's weights, which are three ways to train one and the same
+            posterior; `"dropout"` for point weights with a random mask before each of its layers,
+            part of the posterior draws (MC dropout); `"ensemble"` for several heads, each from
+            another start and bootstrap; `"laplace"` for a Gaussian around the trained weights of
+            the last layer; `"dense"` for points.
         weights: An HDF5 file of backbone weights, `"imagenet"` to have Keras download them, or
             None for random ones.
         input_shape: Height, width and 3.
         pooling: `"avg"` averages each map, `"flatten"` keeps all cells.
         hidden_units: Sizes of hidden layers (ReLU) of the head, none by default.
-        prior_sd: Standard deviation of the prior of each weight of a flipout head.
+        prior_sd: Standard deviation of the prior of each weight of a Gaussian head.
+        dropout_rate: Share of features that a mask of a dropout head sets to zero.
+        num_members: How many heads an ensemble has.
+        covariance: What a Laplace head keeps of the covariance of its weights: `"kronecker"`,
+            `"full"` (at most 6000 weights) or `"diagonal"`.
         num_train: Number of training images, by which the KL divergence is divided. `bayescam.fit`
             sets it; plain `compile` and `fit` need it here.
         seed: Fixes all random initial weights and the perturbations of flipout training.
@@ -74,6 +86,7 @@ def build_classifier(
     names = check_class_names(class_names)
     _check_choice("head", head, HeadKind)
     _check_choice("pooling", pooling, Pooling)
+    _check_choice("covariance", covariance, Covariance)
     found, shape = find_backbone(backbone), _check_input_shape(input_shape)
     hidden_units = _check_hidden_units(hidden_units)
     seeds = np.random.SeedSequence(seed).generate_state(len(hidden_units) + 2) >> 1
@@ -86,9 +99,17 @@ def build_classifier(
             f"`input_shape` {shape} does not suit {found.name}: {str(error).split('; ')[0]}"
         ) from error
     x = _features(x, pooling)
-    for number, (units, layer_seed) in enumerate(zip(hidden_units, seeds[2:], strict=True), 1):
-        x = _dense(head, units, f"hidden_{number}", "relu", prior_sd, num_train, layer_seed)(x)
-    x = _dense(head, len(names), "logits", None, prior_sd, num_train, seeds[1])(x)
+    x = add_head(
+        x,
+        head,
+        (*hidden_units, len(names)),
+        [*(int(layer_seed) for layer_seed in seeds[2:]), int(seeds[1])],
+        prior_sd=prior_sd,
+        num_train=num_train,
+        dropout_rate=dropout_rate,
+        num_members=num_members,
+        covariance=covariance,
+    )
     model = tf_keras.Model(images, ClassLogits(names, name="class_logits")(x), name=found.name)
     seed_weights(backbone_layers(model), int(seeds[0]))
     if weights is not None:
@@ -119,34 +140,6 @@ def _features(x: Any, pooling: Pooling) -> Any:  # noqa: ANN401
     else:
         x = tf_keras.layers.Flatten(name="flatten", dtype="float32")(x)
     return Standardization(name="standardization")(x)
-
-
-def _dense(
-    head: HeadKind,
-    units: int,
-    name: str,
-    activation: str | None,
-    prior_sd: float,
-    num_train: int | None,
-    seed: np.uint32,
-) -> tf_keras.layers.Layer:
-    if head == "flipout":
-        return FlipoutDense(
-            units,
-            activation=activation,
-            prior_sd=prior_sd,
-            num_train=num_train,
-            seed=int(seed),
-            name=name,
-        )
-    initializer = tf_keras.initializers.GlorotUniform(seed=int(seed))
-    return tf_keras.layers.Dense(
-        units,
-        activation=activation,
-        kernel_initializer=initializer,
-        name=name,
-        dtype="float32",
-    )
 
 
 def _check_choice(argument: str, value: object, choices: Any) -> None:  # noqa: ANN401

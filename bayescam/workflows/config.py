@@ -10,7 +10,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, field_serializer
 
 from bayescam.inference.training import TrainingSettings
-from bayescam.models.compose import HeadKind, Pooling
+from bayescam.models.compose import Pooling
+from bayescam.models.heads import HeadKind
+from bayescam.models.laplace import Covariance
 from bayescam.types import InputError
 from bayescam.workflows.folders import write_atomically
 
@@ -47,6 +49,9 @@ class ModelConfig(_Section):
     pooling: Pooling = "avg"
     hidden_units: tuple[int, ...] = ()
     prior_sd: float = 0.15
+    dropout_rate: float = 0.5
+    num_members: int = 5
+    covariance: Covariance = "kronecker"
 
 
 class TrainConfig(_Section):

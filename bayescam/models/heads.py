@@ -1,0 +1,86 @@
+"""Heads: what stands between the features and the logits, and what of it is random."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import tf_keras
+
+from bayescam.models.ensemble import EnsembleDense
+from bayescam.models.laplace import Covariance, LaplaceDense
+from bayescam.models.layers import SampledDropout
+from bayescam.models.mean_field import (
+    FlipoutDense,
+    LocalReparameterizationDense,
+    ReparameterizationDense,
+)
+
+__all__ = ["HeadKind", "add_head"]
+
+HeadKind = Literal[
+    "flipout",
+    "reparameterization",
+    "local_reparameterization",
+    "dropout",
+    "ensemble",
+    "laplace",
+    "dense",
+]
+
+_MEAN_FIELD = {
+    "flipout": FlipoutDense,
+    "reparameterization": ReparameterizationDense,
+    "local_reparameterization": LocalReparameterizationDense,
+}
+
+
+def add_head(
+    x: Any,  # noqa: ANN401 - a Keras tensor
+    head: HeadKind,
+    units: Sequence[int],
+    seeds: Sequence[int],
+    *,
+    prior_sd: float,
+    num_train: int | None,
+    dropout_rate: float,
+    num_members: int,
+    covariance: Covariance,
+) -> Any:  # noqa: ANN401
+    """Returns the logits of a head on features `x` (N, F).
+
+    Args:
+        x: The features.
+        head: Which kind.
+        units: Sizes of its layers, the last one the number of classes.
+        seeds: One for each layer.
+        prior_sd: Of the Gaussian heads, as `num_train`.
+        num_train: Number of training images.
+        dropout_rate: Of the dropout head.
+        num_members: Of the ensemble.
+        covariance: Of the Laplace head.
+    """
+    for place, (size, seed) in enumerate(zip(units, seeds, strict=True), start=1):
+        last = place == len(units)
+        options: dict[str, Any] = {
+            "activation": None if last else "relu",
+            "name": "logits" if last else f"hidden_{place}",
+        }
+        initializer = tf_keras.initializers.GlorotUniform(seed=seed)
+        if head in _MEAN_FIELD:
+            options |= {"prior_sd": prior_sd, "num_train": num_train, "seed": seed}
+            layer = _MEAN_FIELD[head](size, **options)
+        elif head == "ensemble":
+            options |= {"num_members": num_members, "kernel_initializer": initializer}
+            layer = EnsembleDense(size, **options)
+        elif head == "laplace" and last:
+            options |= {"covariance": covariance, "kernel_initializer": initializer}
+            layer = LaplaceDense(size, **options)
+        else:
+            options |= {"kernel_initializer": initializer, "dtype": "float32"}
+            layer = tf_keras.layers.Dense(size, **options)
+        if head == "dropout":
+            name = f"{options['name']}_dropout"
+            x = SampledDropout(dropout_rate, seed=seed, name=name, dtype="float32")(x)
+        x = layer(x)
+    return x
