@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +17,7 @@ from bayescam.models.ensemble import EnsembleDense
 from bayescam.models.graph import Step
 from bayescam.types import Array
 
-__all__ = ["train_members"]
+__all__ = ["plain_twin", "train_members"]
 
 
 def train_members(
@@ -37,12 +36,11 @@ def train_members(
         settings: How to train each; member m is trained with another seed.
         report: Told how far it is.
     """
-    graph = split_network(model).graph
-    layers = [step.layer for step in graph.steps if isinstance(step.layer, EnsembleDense)]
+    layers = _ensemble_layers(model)
     if not layers:
         return []
-    plain = {layer.name: _plain_copy(layer) for layer in layers}
-    twin = graph.submodel(graph.input, graph.output, substitute=_substitute(plain))
+    twin = plain_twin(model)
+    plain = {layer.name: twin.get_layer(layer.name) for layer in layers}
     (stage,) = plan_stages(split_network(twin), 0)
     history, members = [], []
     for member in range(layers[0].num_members):
@@ -65,14 +63,30 @@ def train_members(
     return history
 
 
-def _plain_copy(layer: EnsembleDense) -> tf_keras.layers.Dense:
-    return tf_keras.layers.Dense(
-        layer.units, activation=layer.activation, name=layer.name, dtype="float32"
-    )
+def plain_twin(model: tf_keras.Model) -> tf_keras.Model:
+    """Returns the model with a plain head in place of an ensemble; the model itself without one."""
+    if not _ensemble_layers(model):
+        return model
+    graph = split_network(model).graph
+
+    def substitute(step: Step) -> tf_keras.layers.Layer:
+        layer = step.layer
+        if not isinstance(layer, EnsembleDense):
+            return layer
+        return tf_keras.layers.Dense(
+            layer.units,
+            activation=layer.activation,
+            kernel_initializer=layer.kernel_initializer,
+            name=layer.name,
+            dtype="float32",
+        )
+
+    return graph.submodel(graph.input, graph.output, substitute=substitute)
 
 
-def _substitute(plain: dict[str, tf_keras.layers.Dense]) -> Callable[[Step], Any]:
-    return lambda step: plain.get(step.layer.name, step.layer)
+def _ensemble_layers(model: tf_keras.Model) -> list[EnsembleDense]:
+    steps = split_network(model).suffix
+    return [step.layer for step in steps if isinstance(step.layer, EnsembleDense)]
 
 
 def _start_anew(dense: tf_keras.layers.Dense, seed: int) -> None:

@@ -20,7 +20,7 @@ import tensorflow as tf
 import tf_keras
 
 from bayescam.inference.checkpoint import Checkpoint
-from bayescam.inference.ensemble import train_members
+from bayescam.inference.ensemble import plain_twin, train_members
 from bayescam.inference.features import (
     FeatureCache,
     ProgressReport,
@@ -96,13 +96,14 @@ def fit_classifier(
         InputError: If there are no images, a label is no class, or a setting does not fit.
     """
     settings = settings or TrainingSettings()
-    split = split_network(model)
+    trained = plain_twin(model)
+    split = split_network(trained)
     _check_labels(split, train=train.labels, val=val.labels)
     if settings.cache == "disk" and work_dir is None:
         raise InputError('`cache` "disk" needs a work folder; give one or use cache="memory"')
     stages = plan_stages(split, settings.fine_tune_layers)
     source = stages[-1].source
-    start = f"{_structure(split)} {weights_fingerprint(model.weights)}"
+    start = f"{_structure(split)} {weights_fingerprint(trained.weights)}"
     history: list[dict[str, Any]] = []
     with _as_it_was_if_interrupted(model):
         caches = _cache_both(split, source, train, val, settings, work_dir, report)
@@ -113,7 +114,7 @@ def fit_classifier(
                 arrays = _at_features(split, source, some)
             checkpoint = Checkpoint(work_dir, stage.name, f"{start} {settings} {train.fingerprint}")
             history += _train_stage(
-                model, stage, arrays, (train.labels, val.labels), settings, checkpoint, report
+                trained, stage, arrays, (train.labels, val.labels), settings, checkpoint, report
             )
         result = FitResult(history, split, source, caches)
         history += _complete_posterior(
@@ -145,9 +146,13 @@ def fit_head(
     settings = settings or TrainingSettings()
     split = split_network(model)
     _check_labels(split, train=labels[0], val=labels[1])
-    (stage,) = plan_stages(split, 0)
-    checkpoint = Checkpoint(None, stage.name, "")
-    history = _train_stage(model, stage, features, labels, settings, checkpoint, report)
+    history = []
+    if plain_twin(model) is model:
+        (stage,) = plan_stages(split, 0)
+        checkpoint = Checkpoint(None, stage.name, "")
+        history = _train_stage(model, stage, features, labels, settings, checkpoint, report)
+    else:
+        _standardize(split, features[0])
     return history + _complete_posterior(model, lambda: features, labels, settings, report)
 
 
