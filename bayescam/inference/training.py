@@ -96,6 +96,7 @@ def fit_classifier(
     _check_labels(split, train=train.labels, val=val.labels)
     if settings.cache == "disk" and work_dir is None:
         raise InputError('`cache` "disk" needs a work folder; give one or use cache="memory"')
+    _set_num_train(model, len(train))
     stages = plan_stages(split, settings.fine_tune_layers)
     source = stages[-1].source
     start = f"{_structure(split)} {weights_fingerprint(model.weights)}"
@@ -137,9 +138,16 @@ def fit_head(
     settings = settings or TrainingSettings()
     split = split_network(model)
     _check_labels(split, train=labels[0], val=labels[1])
+    _set_num_train(model, len(labels[0]))
     (stage,) = plan_stages(split, 0)
     checkpoint = Checkpoint(None, stage.name, "")
     return _train_stage(model, stage, features, labels, settings, checkpoint, report)
+
+
+def _set_num_train(model: tf_keras.Model, number: int) -> None:
+    for layer in variational_layers(model):
+        if isinstance(layer, FlipoutDense):
+            layer.num_train = number
 
 
 @contextmanager
@@ -162,9 +170,6 @@ def _train_stage(
     checkpoint: Checkpoint,
     report: ProgressReport | None,
 ) -> list[dict[str, Any]]:
-    for layer in variational_layers(model):
-        if isinstance(layer, FlipoutDense):
-            layer.num_train = len(labels[0])
     if stage.name == "head":
         _standardize(split_network(model), features[0])
     return StageTrainer(model, stage, features, labels, settings).run(checkpoint, report)
