@@ -101,6 +101,7 @@ def fit_classifier(
     _check_labels(split, train=train.labels, val=val.labels)
     if settings.cache == "disk" and work_dir is None:
         raise InputError('`cache` "disk" needs a work folder; give one or use cache="memory"')
+    _set_num_train(model, len(train))
     stages = plan_stages(split, settings.fine_tune_layers)
     source = stages[-1].source
     start = f"{_structure(split)} {weights_fingerprint(trained.weights)}"
@@ -146,6 +147,7 @@ def fit_head(
     settings = settings or TrainingSettings()
     split = split_network(model)
     _check_labels(split, train=labels[0], val=labels[1])
+    _set_num_train(model, len(labels[0]))
     history = []
     if plain_twin(model) is model:
         (stage,) = plan_stages(split, 0)
@@ -172,6 +174,12 @@ def _complete_posterior(
     return train_members(model, (train, val), labels, settings, report)
 
 
+def _set_num_train(model: tf_keras.Model, number: int) -> None:
+    for layer in variational_layers(model):
+        if isinstance(layer, MeanFieldDense):
+            layer.num_train = number
+
+
 @contextmanager
 def _as_it_was_if_interrupted(model: tf_keras.Model) -> Iterator[None]:
     """Gives the model its weights back, so that the same call again carries on where it was."""
@@ -192,9 +200,6 @@ def _train_stage(
     checkpoint: Checkpoint,
     report: ProgressReport | None,
 ) -> list[dict[str, Any]]:
-    for layer in variational_layers(model):
-        if isinstance(layer, MeanFieldDense):
-            layer.num_train = len(labels[0])
     if stage.name == "head":
         _standardize(split_network(model), features[0])
     return StageTrainer(model, stage, features, labels, settings).run(checkpoint, report)

@@ -37,7 +37,7 @@ def test_a_random_bias_counts_where_it_has_a_prior():
     stock = tfp.layers.DenseFlipout(
         2,
         bias_posterior_fn=tfp.layers.default_mean_field_normal_fn(),
-        bias_prior_fn=lambda dtype, shape, *_: tfp.distributions.Normal(tf.zeros(shape), 2.0),
+        bias_prior_fn=tfp.layers.default_multivariate_normal_fn,
     )
     stock(tf.zeros((1, 3)))
     own = sum(float(loss) for loss in stock.losses)  # the layer's own sum
