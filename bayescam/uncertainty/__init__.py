@@ -2,12 +2,20 @@
 
 from bayescam.uncertainty.bootstrap import BootstrapScores, group_bootstrap
 from bayescam.uncertainty.calibration import Calibration, cross_fit_logits, fit_calibration
+from bayescam.uncertainty.conformal import (
+    ConformalMethod,
+    ConformalPredictor,
+    ConformalScore,
+    fit_conformal,
+)
+from bayescam.uncertainty.coverage import SetScores, SetSummary, coverage_band, score_sets
 from bayescam.uncertainty.decomposition import (
     decompose,
     expected_entropy,
     mutual_information,
     predictive_entropy,
 )
+from bayescam.uncertainty.exchangeability import one_per_group, refuse_shared_groups
 from bayescam.uncertainty.intervals import credible_interval
 from bayescam.uncertainty.referral import RiskCoverage, accuracy_at_referral, risk_coverage
 from bayescam.uncertainty.reliability import (
@@ -26,21 +34,31 @@ __all__ = [
     "OVERALL_SCORES",
     "BootstrapScores",
     "Calibration",
+    "ConformalMethod",
+    "ConformalPredictor",
+    "ConformalScore",
     "PredictionScores",
     "ReliabilityCurve",
     "RiskCoverage",
+    "SetScores",
+    "SetSummary",
     "accuracy_at_referral",
+    "coverage_band",
     "credible_interval",
     "cross_fit_logits",
     "decompose",
     "expected_calibration_error",
     "expected_entropy",
     "fit_calibration",
+    "fit_conformal",
     "group_bootstrap",
     "mutual_information",
+    "one_per_group",
     "predictive_entropy",
+    "refuse_shared_groups",
     "reliability_curve",
     "risk_coverage",
     "score_names",
     "score_predictions",
+    "score_sets",
 ]
