@@ -17,12 +17,20 @@ from bayescam.uncertainty.decomposition import (
 )
 from bayescam.uncertainty.exchangeability import one_per_group, refuse_shared_groups
 from bayescam.uncertainty.intervals import credible_interval
-from bayescam.uncertainty.referral import RiskCoverage, accuracy_at_referral, risk_coverage
+from bayescam.uncertainty.referral import (
+    ClassReferral,
+    RiskCoverage,
+    accuracy_at_referral,
+    class_at_referral,
+    risk_coverage,
+    risk_coverage_curves,
+)
 from bayescam.uncertainty.reliability import (
     ReliabilityCurve,
     expected_calibration_error,
     reliability_curve,
 )
+from bayescam.uncertainty.risk_control import ReferralRule, fit_referral_rule
 from bayescam.uncertainty.scoring import (
     OVERALL_SCORES,
     PredictionScores,
@@ -34,15 +42,18 @@ __all__ = [
     "OVERALL_SCORES",
     "BootstrapScores",
     "Calibration",
+    "ClassReferral",
     "ConformalMethod",
     "ConformalPredictor",
     "ConformalScore",
     "PredictionScores",
+    "ReferralRule",
     "ReliabilityCurve",
     "RiskCoverage",
     "SetScores",
     "SetSummary",
     "accuracy_at_referral",
+    "class_at_referral",
     "coverage_band",
     "credible_interval",
     "cross_fit_logits",
@@ -51,6 +62,7 @@ __all__ = [
     "expected_entropy",
     "fit_calibration",
     "fit_conformal",
+    "fit_referral_rule",
     "group_bootstrap",
     "mutual_information",
     "one_per_group",
@@ -58,6 +70,7 @@ __all__ = [
     "refuse_shared_groups",
     "reliability_curve",
     "risk_coverage",
+    "risk_coverage_curves",
     "score_names",
     "score_predictions",
     "score_sets",

@@ -60,7 +60,9 @@ def check_logits(logits: ArrayLike, *, name: str = "logits") -> NDArray[np.float
     return array
 
 
-def check_labels(labels: ArrayLike, num_images: int, num_classes: int) -> NDArray[np.int64]:
+def check_labels(
+    labels: ArrayLike, num_images: int, num_classes: int, *, name: str = "labels"
+) -> NDArray[np.int64]:
     """Class indices as int64 of shape (N,).
 
     Raises:
@@ -68,16 +70,16 @@ def check_labels(labels: ArrayLike, num_images: int, num_classes: int) -> NDArra
     """
     array = np.asarray(labels)
     if array.shape != (num_images,):
-        raise InputError(f"`labels` must have shape ({num_images},); got {array.shape}.")
+        raise InputError(f"`{name}` must have shape ({num_images},); got {array.shape}.")
     if not np.issubdtype(array.dtype, np.integer):
         raise InputError(
-            f"`labels` must be class indices 0..{num_classes - 1}; got values of type "
+            f"`{name}` must be class indices 0..{num_classes - 1}; got values of type "
             f"{array.dtype}. Are these class names?"
         )
     outside = array[(array < 0) | (array >= num_classes)]
     if outside.size:
         raise InputError(
-            f"`labels` must be class indices 0..{num_classes - 1}; got {int(outside[0])}."
+            f"`{name}` must be class indices 0..{num_classes - 1}; got {int(outside[0])}."
         )
     return array.astype(np.int64)
 
