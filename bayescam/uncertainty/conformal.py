@@ -162,10 +162,10 @@ def fit_conformal(
     `p_k` the probability of class k, `above_k` the sum of the probabilities above `p_k`, `rank_k`
     the place of k, from 1 for the most probable class, and `u` uniform, one number an image:
 
-    - `"lac"`: `1 - p_k` (Sadinle et al. 2019, section 4.1). The smallest sets on average.
-    - `"aps"`: `above_k + u * p_k` (Romano et al. 2020, equations 5 to 7). Sets grow with doubt.
-    - `"raps"`: that, plus `penalty * max(rank_k - k_reg, 0)` (Angelopoulos et al. 2021, equation
-      4 with the sets of algorithms 2 and 3). Long tails of improbable classes are cut.
+    - `"lac"`: `1 - p_k` (Sadinle et al. 2019). The smallest sets on average.
+    - `"aps"`: `above_k + u * p_k` (Romano et al. 2020, section 2). Sets grow with doubt.
+    - `"raps"`: that, plus `penalty * max(rank_k - k_reg, 0)` (Angelopoulos et al. 2021, algorithms
+      2 and 3). Long tails of improbable classes are cut.
 
     Deterministic APS and RAPS (`randomised=False`) put `u = 1` for the quantile and include the
     class at which the sum crosses it, as in algorithms 2 and 3 of Angelopoulos et al. 2021: never

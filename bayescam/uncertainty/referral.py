@@ -39,7 +39,7 @@ class RiskCoverage:
     def excess_aurc(self) -> float:
         """E-AURC: `aurc` minus that of a score that refers all wrong images first.
 
-        Geifman et al. 2019, section 4, with the finite sum in place of their approximation
+        Geifman et al. 2019, with the finite sum in place of their approximation
         `r + (1 - r) * log(1 - r)`: the best of N images with E errors has risk
         `max(0, i - (N - E)) / i` at the i-th image. Between 0 and 1.
         """

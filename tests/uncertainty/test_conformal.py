@@ -14,7 +14,7 @@ from bayescam.uncertainty.conformal import conformal_rank
 from bayescam.uncertainty.exchangeability import keyed_uniform
 
 PREVALENCE = np.array([0.67, 0.11, 0.11, 0.05, 0.03, 0.02, 0.01])  # of the lesions of HAM10000
-OPTIONS = list(product(["lac", "aps", "raps"], [True, False]))
+OPTIONS = [("lac", False), *product(["aps", "raps"], [True, False])]
 
 
 def sample(num_images: int, seed: int = 0):
@@ -142,25 +142,25 @@ def distribution_of_the_sum(num_validation, num_images, alpha, repeats):
 @pytest.mark.parametrize(("method", "randomised"), OPTIONS)
 @pytest.mark.parametrize("alpha", [0.05, 0.2])
 def test_coverage_over_200_splits_is_as_promised(method, randomised, alpha) -> None:
-    probs, labels = sample(1000, seed=7)
-    rng = np.random.default_rng(11)
+    probs, labels = sample(600, seed=7)
+    rng = np.random.default_rng(12)
     covered, single = [], 0
-    lower, upper = coverage_band(400, 600, alpha=alpha, level=0.9)
+    lower, upper = coverage_band(250, 350, alpha=alpha, level=0.9)
     for seed in range(200):
-        order = rng.permutation(1000)
-        val, test = order[:400], order[400:]
+        order = rng.permutation(600)
+        val, test = order[:250], order[250:]
         fitted = fit_conformal(
             probs[val], labels[val], alpha=alpha, method=method, randomised=randomised, seed=seed
         )
         scores = score_sets(fitted.sets(probs[test], seed=seed), labels[test])
-        covered.append(round(600 * scores.overall.coverage))
+        covered.append(round(350 * scores.overall.coverage))
         single += int(lower <= scores.overall.coverage <= upper)
     if method == "lac" or randomised:
-        below = distribution_of_the_sum(400, 600, alpha, 200)
+        below = distribution_of_the_sum(250, 350, alpha, 200)
         assert np.searchsorted(below, 0.005) <= sum(covered) <= np.searchsorted(below, 0.995)
         assert single / 200 > 0.9 - 5 * np.sqrt(0.9 * 0.1 / 200)
     else:
-        assert np.mean(covered) / 600 >= 1 - alpha
+        assert np.mean(covered) / 350 >= 1 - alpha
 
 
 def test_class_conditional_sets_cover_each_class_as_promised() -> None:
