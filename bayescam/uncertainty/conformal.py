@@ -125,7 +125,8 @@ class ConformalPredictor:
             groups: (N,), lesions or patients, refused if one was used for fitting.
 
         Raises:
-            InputError: bad probabilities, another number of classes, a shared group.
+            InputError: bad probabilities, another number of classes, a shared group, or
+                groups here and none in the fit.
         """
         probs = check_mean_probs(mean_probs)
         if probs.shape[1] != len(self.thresholds):
@@ -133,6 +134,8 @@ class ConformalPredictor:
                 f"`mean_probs` must have {len(self.thresholds)} classes, as the validation images "
                 f"had; got {probs.shape[1]}."
             )
+        if groups is not None and not self.groups:
+            raise InputError("`groups` cannot be compared: `fit_conformal` was given none.")
         if groups is not None:
             refuse_shared_groups(self.groups, groups)
         draws = keyed_uniform(len(probs), seed=seed, purpose="sets", keys=keys)
@@ -243,8 +246,8 @@ def _thresholds(
     parts = [scores if truth is None else scores[truth == k] for k in range(len(names))]
     thresholds = np.array([_quantile(part, alpha) for part in parts])
     count = np.array([len(part) for part in parts], dtype=np.int64)
-    short = np.flatnonzero(np.isinf(thresholds))
-    if short.size:
+    short = np.flatnonzero(np.isinf(thresholds)).tolist()
+    if short:
         which = ", ".join(f"{names[k]} ({count[k]})" for k in short)
         needed = int(np.ceil((1.0 - alpha) / alpha - 1e-9))
         warnings.warn(

@@ -80,8 +80,8 @@ def refuse_shared_groups(
     shared = sorted({str(name) for name in fitted}.intersection(_as_strings(groups)))
     if shared:
         raise InputError(
-            f"`groups` of the test images must not occur among the {what} images; {len(shared)} "
-            f"do, the first is {shared[0]!r}."
+            f"`groups` of the test images must not occur among the {what} images; shared: "
+            f"{len(shared)}, first {shared[0]!r}."
         )
 
 
@@ -109,7 +109,8 @@ def keyed_uniform(
             raise InputError(f"`keys` must be {num_images} names, one an image; got {len(names)}.")
     stem = blake2b(f"{seed}|{purpose}|".encode(), digest_size=8)
     words = [_hash(stem, name) for name in names]
-    return (np.array(words, dtype=np.uint64) >> np.uint64(11)) * 2.0**-53
+    bits = np.array(words, dtype=np.uint64) >> np.uint64(11)
+    return bits.astype(np.float64) * 2.0**-53
 
 
 def _hash(stem: blake2b, name: object) -> int:

@@ -244,8 +244,12 @@ def test_groups_of_the_fit_are_refused() -> None:
     lesions = [f"HAM_{i}" for i in range(30)]
     fitted = fit_conformal(probs, labels, groups=lesions)
     assert fitted.sets(probs[:2], groups=["HAM_30", "HAM_31"]).shape == (2, 7)
-    with pytest.raises(InputError, match=r"must not occur among the validation images; 1 do.*_29'"):
+    with pytest.raises(
+        InputError, match=r"must not occur among the validation images; shared: 1, .*_29'"
+    ):
         fitted.sets(probs[:2], groups=["HAM_29", "HAM_30"])
+    with pytest.raises(InputError, match="`groups` cannot be compared"):
+        fit_conformal(probs, labels).sets(probs, groups=lesions)
     with pytest.raises(InputError, match="one image a group; 'HAM_1' has 2"):
         fit_conformal(probs, labels, groups=["HAM_1", *lesions[1:]])
 

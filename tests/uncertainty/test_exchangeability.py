@@ -51,6 +51,8 @@ def test_bad_input_is_refused() -> None:
         one_per_group(["a", None])
     with pytest.raises(InputError, match="`keys` must be 2 names"):
         one_per_group(["a", "b"], keys=["x"])
-    with pytest.raises(InputError, match=r"`groups` of the test images.*training.*first is '7'"):
+    with pytest.raises(
+        InputError, match=r"`groups` of the test images.*training.*shared: 1, first '7'"
+    ):
         refuse_shared_groups([7, 8], ["7", "9"], what="training")
     refuse_shared_groups([7, 8], ["9"])
