@@ -25,7 +25,7 @@ from bayescam.uncertainty.exchangeability import (
     refuse_repeated_groups,
     refuse_shared_groups,
 )
-from bayescam.uncertainty.validation import check_labels, check_mean_probs
+from bayescam.uncertainty.validation import check_groups, check_labels, check_mean_probs
 
 __all__ = [
     "ConformalMethod",
@@ -137,6 +137,7 @@ class ConformalPredictor:
         if groups is not None and not self.groups:
             raise InputError("`groups` cannot be compared: `fit_conformal` was given none.")
         if groups is not None:
+            check_groups(groups, len(probs))
             refuse_shared_groups(self.groups, groups)
         draws = keyed_uniform(len(probs), seed=seed, purpose="sets", keys=keys)
         return self.score.for_sets(probs, draws) <= self.thresholds

@@ -248,6 +248,8 @@ def test_groups_of_the_fit_are_refused() -> None:
         InputError, match=r"must not occur among the validation images; shared: 1, .*_29'"
     ):
         fitted.sets(probs[:2], groups=["HAM_29", "HAM_30"])
+    with pytest.raises(InputError, match=r"`groups` must have shape \(2,\); got \(1,\)"):
+        fitted.sets(probs[:2], groups=["HAM_30"])
     with pytest.raises(InputError, match="`groups` cannot be compared"):
         fit_conformal(probs, labels).sets(probs, groups=lesions)
     with pytest.raises(InputError, match="one image a group; 'HAM_1' has 2"):
