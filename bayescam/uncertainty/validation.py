@@ -60,7 +60,9 @@ def check_logits(logits: ArrayLike, *, name: str = "logits") -> NDArray[np.float
     return array
 
 
-def check_labels(labels: ArrayLike, num_images: int, num_classes: int) -> NDArray[np.int64]:
+def check_labels(
+    labels: ArrayLike, num_images: int, num_classes: int, *, name: str = "labels"
+) -> NDArray[np.int64]:
     """Class indices as int64 of shape (N,).
 
     Raises:
@@ -68,21 +70,23 @@ def check_labels(labels: ArrayLike, num_images: int, num_classes: int) -> NDArra
     """
     array = np.asarray(labels)
     if array.shape != (num_images,):
-        raise InputError(f"`labels` must have shape ({num_images},); got {array.shape}.")
+        raise InputError(f"`{name}` must have shape ({num_images},); got {array.shape}.")
     if not np.issubdtype(array.dtype, np.integer):
         raise InputError(
-            f"`labels` must be class indices 0..{num_classes - 1}; got values of type "
+            f"`{name}` must be class indices 0..{num_classes - 1}; got values of type "
             f"{array.dtype}. Are these class names?"
         )
     outside = array[(array < 0) | (array >= num_classes)]
     if outside.size:
         raise InputError(
-            f"`labels` must be class indices 0..{num_classes - 1}; got {int(outside[0])}."
+            f"`{name}` must be class indices 0..{num_classes - 1}; got {int(outside[0])}."
         )
     return array.astype(np.int64)
 
 
-def check_groups(groups: Sequence[object] | ArrayLike, num_images: int) -> NDArray[np.int64]:
+def check_groups(
+    groups: Sequence[object] | ArrayLike, num_images: int, *, name: str = "groups"
+) -> NDArray[np.int64]:
     """Group names (lesion, patient) as codes 0..G-1, int64 of shape (N,).
 
     Raises:
@@ -90,9 +94,9 @@ def check_groups(groups: Sequence[object] | ArrayLike, num_images: int) -> NDArr
     """
     names = np.asarray(groups, dtype=object)
     if names.shape != (num_images,):
-        raise InputError(f"`groups` must have shape ({num_images},); got {names.shape}.")
-    if any(name is None or name != name for name in names):
-        raise InputError("`groups` must name the group of every image; got a missing value.")
+        raise InputError(f"`{name}` must have shape ({num_images},); got {names.shape}.")
+    if any(value is None or value != value for value in names):
+        raise InputError(f"`{name}` must name the group of every image; got a missing value.")
     return np.unique(names.astype(str), return_inverse=True)[1].astype(np.int64)
 
 
