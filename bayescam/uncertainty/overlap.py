@@ -26,10 +26,11 @@ def class_overlap(probs: ArrayLike) -> NDArray[np.float64]:
 
     Deviation: the histogram has bins of equal pooled mass instead of equal width. The coefficient
     is the same on every monotone scale of the axis, so the 2S pooled draws are replaced by their
-    ranks and `B = 2 * ceil(S^(1/3))` bins hold equally many; no bandwidth, and densities that pile
-    up at 0 or 1 are resolved as well as others. Ties are never split and B is even, so equal point
-    masses give exactly 1, and different ones, or draws on different sides of a gap, exactly 0.
-    Identical densities give about `1 - B / (4 * S)`; coarse bins raise small overlaps slightly.
+    ranks and `B = 2 * ceil(S^(1/3) / 2)` bins hold equally many; no bandwidth, and densities that
+    pile up at 0 or 1 are resolved as well as others. Ties are never split and B is even, so equal
+    point masses give exactly 1, and different ones, or draws on different sides of a gap, exactly
+    0. The bias, about `-B / (4 * S)` for identical densities, stays below 0.06 for two normal
+    densities from 30 draws on; ten draws are too few.
 
     Args:
         probs: draws of class probabilities, shape (S, N, K); rows sum to one.
@@ -71,7 +72,7 @@ def _histograms(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The bin of every draw, (2, S, N), and the counts in the bins, (2, N, B), of two classes."""
     num_samples, num_images = draws.shape[:2]
-    num_bins = 2 * math.ceil(num_samples ** (1.0 / 3.0))
+    num_bins = 2 * math.ceil(num_samples ** (1.0 / 3.0) / 2.0)
     leading = np.argsort(-draws.mean(axis=0), axis=1, kind="stable")[np.newaxis, :, :2]
     values = np.take_along_axis(draws, leading, axis=2).round(_DECIMALS).transpose(2, 0, 1)
     rank = rankdata(values.reshape(2 * num_samples, num_images), method="max", axis=0)

@@ -33,9 +33,7 @@ def test_agrees_with_a_slow_loop() -> None:
         epistemic = sum(np.outer(p - mean, p - mean) for p in probs[:, n]) / 9
         np.testing.assert_allclose(split.aleatoric[n], aleatoric, atol=1e-15)
         np.testing.assert_allclose(split.epistemic[n], epistemic, atol=1e-15)
-        np.testing.assert_allclose(
-            split.epistemic[n], np.cov(probs[:, n].T, bias=True), atol=1e-15
-        )
+        np.testing.assert_allclose(split.epistemic[n], np.cov(probs[:, n].T, bias=True), atol=1e-15)
 
 
 @pytest.mark.parametrize("seed", range(4))
