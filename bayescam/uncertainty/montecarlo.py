@@ -37,7 +37,8 @@ class MonteCarloError:
         mutual_information: (N,), nats; jackknife.
         variation_ratio: (N,); `sqrt(v * (1 - v) / S)` with `v = (disagreeing + 1) / (S + 2)`, so
             that draws which happen to agree do not claim an error of zero.
-        class_overlap: (N,); jackknife, the bins held fixed.
+        class_overlap: (N,); jackknife, the bins held fixed; too large rather than too small when
+            S is below 100.
         mean_probs: (N, K); `sd / sqrt(S)`.
         sd_probs: (N, K); jackknife.
         interval_lower: (N, K), of the equal-tailed interval; Maritz and Jarrett.
