@@ -1,12 +1,18 @@
 """What draws of probabilities say: uncertainty, scores, calibration, referral. NumPy only."""
 
 from bayescam.uncertainty.bootstrap import BootstrapScores, group_bootstrap
+from bayescam.uncertainty.brier import BrierDecomposition, brier_decomposition
 from bayescam.uncertainty.calibration import Calibration, cross_fit_logits, fit_calibration
 from bayescam.uncertainty.conformal import (
     ConformalMethod,
     ConformalPredictor,
     ConformalScore,
     fit_conformal,
+)
+from bayescam.uncertainty.covariance import (
+    CovarianceSplit,
+    covariance_split,
+    covariance_traces,
 )
 from bayescam.uncertainty.coverage import SetScores, SetSummary, coverage_band, score_sets
 from bayescam.uncertainty.decomposition import (
@@ -17,6 +23,9 @@ from bayescam.uncertainty.decomposition import (
 )
 from bayescam.uncertainty.exchangeability import one_per_group, refuse_shared_groups
 from bayescam.uncertainty.intervals import credible_interval
+from bayescam.uncertainty.labelwise import VarianceSplit, labelwise_variance
+from bayescam.uncertainty.montecarlo import MonteCarloError, check_draws, monte_carlo_error
+from bayescam.uncertainty.overlap import class_overlap
 from bayescam.uncertainty.referral import (
     ClassReferral,
     RiskCoverage,
@@ -26,12 +35,15 @@ from bayescam.uncertainty.referral import (
     risk_coverage_curves,
 )
 from bayescam.uncertainty.reliability import (
+    Binning,
     ReliabilityCurve,
+    classwise_calibration_error,
     expected_calibration_error,
     reliability_curve,
 )
 from bayescam.uncertainty.risk_control import ReferralRule, fit_referral_rule
 from bayescam.uncertainty.scoring import (
+    CALIBRATION_SCORES,
     OVERALL_SCORES,
     PredictionScores,
     score_names,
@@ -45,17 +57,23 @@ from bayescam.uncertainty.shift import (
     detect_shift_by_score,
     fit_mahalanobis,
 )
+from bayescam.uncertainty.variation import variation_ratio
 
 __all__ = [
+    "CALIBRATION_SCORES",
     "OVERALL_SCORES",
+    "Binning",
     "BootstrapScores",
+    "BrierDecomposition",
     "Calibration",
     "ClassReferral",
     "ConformalMethod",
     "ConformalPredictor",
     "ConformalScore",
+    "CovarianceSplit",
     "DiagonalDistance",
     "MahalanobisDistance",
+    "MonteCarloError",
     "PredictionScores",
     "ReferralRule",
     "ReliabilityCurve",
@@ -63,8 +81,15 @@ __all__ = [
     "SetScores",
     "SetSummary",
     "ShiftDetection",
+    "VarianceSplit",
     "accuracy_at_referral",
+    "brier_decomposition",
+    "check_draws",
     "class_at_referral",
+    "class_overlap",
+    "classwise_calibration_error",
+    "covariance_split",
+    "covariance_traces",
     "coverage_band",
     "credible_interval",
     "cross_fit_logits",
@@ -78,6 +103,8 @@ __all__ = [
     "fit_mahalanobis",
     "fit_referral_rule",
     "group_bootstrap",
+    "labelwise_variance",
+    "monte_carlo_error",
     "mutual_information",
     "one_per_group",
     "predictive_entropy",
@@ -88,4 +115,5 @@ __all__ = [
     "score_names",
     "score_predictions",
     "score_sets",
+    "variation_ratio",
 ]

@@ -38,14 +38,14 @@ def decompose(probs: ArrayLike) -> UncertaintyDecomposition:
         array([0.6931])
     """
     draws = check_probs(probs)
-    total = _entropy(draws.mean(axis=0))
-    expected = np.minimum(_entropy(draws).mean(axis=0), total)
+    total = entropy(draws.mean(axis=0))
+    expected = np.minimum(entropy(draws).mean(axis=0), total)
     return UncertaintyDecomposition(total, expected, total - expected)
 
 
 def predictive_entropy(probs: ArrayLike) -> NDArray[np.float64]:
     """The entropy of the mean probabilities, `H(mean_s p_s)`, shape (N,), in nats."""
-    return _entropy(check_probs(probs).mean(axis=0))
+    return entropy(check_probs(probs).mean(axis=0))
 
 
 def expected_entropy(probs: ArrayLike) -> NDArray[np.float64]:
@@ -58,7 +58,7 @@ def mutual_information(probs: ArrayLike) -> NDArray[np.float64]:
     return decompose(probs).mutual_information
 
 
-def _entropy(probs: NDArray[np.float64]) -> NDArray[np.float64]:
+def entropy(probs: NDArray[np.float64]) -> NDArray[np.float64]:
     """`-sum_k p_k log p_k` over the last axis, with `0 log 0 = 0`."""
     clipped = np.maximum(probs, 0.0)
     return np.maximum(-xlogy(clipped, clipped).sum(axis=-1), 0.0)

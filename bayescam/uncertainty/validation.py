@@ -9,7 +9,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from bayescam.types import InputError
 
-__all__ = ["check_groups", "check_labels", "check_logits", "check_mean_probs", "check_probs"]
+__all__ = [
+    "check_groups",
+    "check_labels",
+    "check_logits",
+    "check_mean_probs",
+    "check_probs",
+    "check_several_draws",
+]
 
 _SUM_TOLERANCE = 1e-3  # probabilities kept in half precision still pass
 
@@ -26,6 +33,21 @@ def check_probs(probs: ArrayLike, *, name: str = "probs") -> NDArray[np.float64]
         hint = " Is the draw axis missing?" if array.ndim == 2 else ""
         raise InputError(f"`{name}` must have shape (S, N, K); got {array.shape}.{hint}")
     _check_rows(array, name)
+    return array
+
+
+def check_several_draws(probs: ArrayLike, measure: str) -> NDArray[np.float64]:
+    """Draws of probabilities as `check_probs`, at least two of them.
+
+    Raises:
+        InputError: as `check_probs`, and when one draw is all there is, naming the measure.
+    """
+    array = check_probs(probs)
+    if len(array) == 1:
+        raise InputError(
+            f"`{measure}` compares draws, and `probs` has only one (S = 1): of epistemic "
+            "uncertainty one draw says nothing. Take at least two."
+        )
     return array
 
 
