@@ -118,6 +118,15 @@ def test_the_penalty_is_the_most_accurate_that_keeps_the_balanced_accuracy(study
     assert study.choose_penalty({"labels/val": None}, "dense") == 30.0
 
 
+def test_the_pair_is_the_mean_prediction_of_the_two_dense_heads(study):
+    rng = np.random.default_rng(0)
+    heads = {name: rng.normal(size=(1, 4, 7)) for name in ("dense, fine-tuned", "dense")}
+    run = {f"{name}/{split}": value for name, value in heads.items() for split in ("val", "test")}
+    pair = study.add_pair(run, study.Config(data=""))[f"{study.PAIR}/test"]
+    expected = np.mean([study.mean_probs(value) for value in heads.values()], axis=0)
+    np.testing.assert_allclose(study.mean_probs(pair), expected, rtol=1e-12)
+
+
 def test_the_command_line_sets_the_configuration(study):
     config, out = study.parse(
         ["--data", "d", "--out", "o", "--backbone", "vgg16", "--input-shape", "224", "224"]
