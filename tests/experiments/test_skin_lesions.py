@@ -118,13 +118,18 @@ def test_the_penalty_is_the_most_accurate_that_keeps_the_balanced_accuracy(study
     assert study.choose_penalty({"labels/val": None}, "dense") == 30.0
 
 
-def test_the_pair_is_the_mean_prediction_of_the_two_dense_heads(study):
+def test_the_mean_head_has_the_mean_weights(study):
     rng = np.random.default_rng(0)
-    heads = {name: rng.normal(size=(1, 4, 7)) for name in ("dense, fine-tuned", "dense")}
-    run = {f"{name}/{split}": value for name, value in heads.items() for split in ("val", "test")}
-    pair = study.add_pair(run, study.Config(data=""))[f"{study.PAIR}/test"]
-    expected = np.mean([study.mean_probs(value) for value in heads.values()], axis=0)
-    np.testing.assert_allclose(study.mean_probs(pair), expected, rtol=1e-12)
+    features = rng.normal(size=(4, 6))
+    kernels = dict(zip(("dense, fine-tuned", "dense"), rng.normal(size=(2, 6, 7)), strict=True))
+    run = {
+        f"{name}/{split}": (features @ kernel)[None]
+        for name, kernel in kernels.items()
+        for split in ("val", "test")
+    }
+    logits = study.add_mean_head(run, study.Config(data=""))[f"{study.MEAN_HEAD}/test"]
+    expected = features @ np.mean(list(kernels.values()), axis=0)
+    np.testing.assert_allclose(logits[0], expected, rtol=1e-10)
 
 
 def test_the_command_line_sets_the_configuration(study):
