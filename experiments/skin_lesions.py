@@ -2,7 +2,9 @@
 
 The system of *Medical image analysis using probabilistic layers and Grad-CAM* (R. Kraan), on
 lesion-disjoint splits. For each seed the backbone is fine-tuned once with a dense head; then both
-heads are trained on the same features of that backbone, so that they differ in nothing else.
+heads are trained on the same features of that backbone, so that they differ in nothing else. The
+dense head with the mean weights of the one before and the one after is a row of its own (Wortsman
+et al., *Model soups*, ICML 2022).
 Evaluated images are shown in eight views (mirror images, whole and enlarged), whose logits are
 averaged within each draw. Within each split, prior and calibration are chosen by cross-fitting on
 its validation images; the test split is opened once, at the end. The tuned network, its features
@@ -55,6 +57,7 @@ MIRRORS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
 ZOOMS = (1.0, 0.84)  # share of each side that is shown; the training views show about 0.9
 BIAS_PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 1e6)
 LEAST_BALANCED_ACCURACY = 0.62
+MEAN_HEAD = "dense, mean of both"
 
 Floats = NDArray[np.float64]
 
@@ -101,7 +104,7 @@ def main(config: Config, output_dir: Path) -> pd.DataFrame:
         if not path.exists():
             run_seed(config, records, seed, path, console)
         with np.load(path, allow_pickle=False) as arrays:
-            runs.append(dict(arrays))
+            runs.append(add_mean_head(dict(arrays), config))
     table = summarize_seeds(runs, config)
     table.to_csv(output_dir / "table.csv")
     print(to_markdown(table))
@@ -276,7 +279,7 @@ def summarize_seeds(runs: Sequence[dict[str, Floats]], config: Config) -> pd.Dat
     and the same lesions for every head, so that the last row is a paired difference.
     """
     priors = [best_prior(run, config) for run in runs]
-    keys_of = {name: [name] * len(runs) for name in ("dense, fine-tuned", "dense")}
+    keys_of = {name: [name] * len(runs) for name in ("dense, fine-tuned", "dense", MEAN_HEAD)}
     resamples, estimates = {}, {}
     for name, keys in {**keys_of, "flipout": priors}.items():
         for calibrated in (False, True):
@@ -301,6 +304,15 @@ def summarize_seeds(runs: Sequence[dict[str, Floats]], config: Config) -> pd.Dat
     }
     chosen = ", ".join(prior.removeprefix("flipout, prior sd ") for prior in priors)
     return pd.DataFrame(table).T.rename_axis(f"mean of {len(runs)} splits; prior sd {chosen}")
+
+
+def add_mean_head(run: dict[str, Floats], config: Config) -> dict[str, Floats]:
+    """The run with the dense head whose weights are the mean of the two, so its logits are too."""
+    mean = {
+        f"{MEAN_HEAD}/{split}": 0.5 * (run[f"dense, fine-tuned/{split}"] + run[f"dense/{split}"])
+        for split in config.splits
+    }
+    return {**run, **mean}
 
 
 def best_prior(run: dict[str, Floats], config: Config) -> str:

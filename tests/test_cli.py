@@ -80,12 +80,18 @@ def test_a_failure_is_one_line_and_code_1(tmp_path: Path, capsys, monkeypatch) -
         main(["report", str(tmp_path)])
 
 
+def _heed_interrupts() -> None:
+    """Jobs in the background of a shell, and what they start, ignore interrupts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_an_interrupt_says_how_to_carry_on(tmp_path: Path) -> None:
     command = ["phantoms", "skin", tmp_path / "data", "--num-images", "5000"]
     process = subprocess.Popen(
         [sys.executable, "-m", "bayescam.cli", *map(str, command)],
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=_heed_interrupts,
     )
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("*partial/**/*.jpg")) and time.monotonic() < deadline:

@@ -118,6 +118,20 @@ def test_the_penalty_is_the_most_accurate_that_keeps_the_balanced_accuracy(study
     assert study.choose_penalty({"labels/val": None}, "dense") == 30.0
 
 
+def test_the_mean_head_has_the_mean_weights(study):
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(4, 6))
+    kernels = dict(zip(("dense, fine-tuned", "dense"), rng.normal(size=(2, 6, 7)), strict=True))
+    run = {
+        f"{name}/{split}": (features @ kernel)[None]
+        for name, kernel in kernels.items()
+        for split in ("val", "test")
+    }
+    logits = study.add_mean_head(run, study.Config(data=""))[f"{study.MEAN_HEAD}/test"]
+    expected = features @ np.mean(list(kernels.values()), axis=0)
+    np.testing.assert_allclose(logits[0], expected, rtol=1e-10)
+
+
 def test_the_command_line_sets_the_configuration(study):
     config, out = study.parse(
         ["--data", "d", "--out", "o", "--backbone", "vgg16", "--input-shape", "224", "224"]
