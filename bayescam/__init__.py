@@ -28,7 +28,13 @@ if TYPE_CHECKING:
         write_phantoms,
     )
     from bayescam.inference import draw_posterior
-    from bayescam.models import adapt_model, build_classifier, load_model, save_model
+    from bayescam.models import (
+        adapt_model,
+        build_classifier,
+        build_head,
+        load_model,
+        save_model,
+    )
     from bayescam.types import InputError
     from bayescam.workflows import analyze, fit, summarize
 
@@ -38,6 +44,7 @@ __all__ = [
     "analyze",
     "audit_records",
     "build_classifier",
+    "build_head",
     "draw_posterior",
     "fit",
     "load_images",
@@ -72,7 +79,13 @@ __getattr__, __dir__ = lazy_names(
             "write_phantoms",
         ),
         "bayescam.inference": ("draw_posterior",),
-        "bayescam.models": ("adapt_model", "build_classifier", "load_model", "save_model"),
+        "bayescam.models": (
+            "adapt_model",
+            "build_classifier",
+            "build_head",
+            "load_model",
+            "save_model",
+        ),
         "bayescam.types": ("InputError",),
         "bayescam.workflows": ("analyze", "fit", "summarize"),
     },
