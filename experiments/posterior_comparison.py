@@ -1,13 +1,14 @@
 r"""Which posterior is best? Every kind of head on the same cached features of two data sets.
 
 Skin lesions: the features of the fine-tuned networks that `skin_lesions.py` left, one for each of
-its lesion-disjoint splits. Chest X-rays: those of the backbone as it comes, one set, in as many
-patient-disjoint splits. Every head is trained with several seeds on every split, calibrated on
-validation images (temperature and class bias) and scored on the test images; prior and dropout rate
-are chosen on validation images of the first seed, by cross-fitting. Images of the other organ and
-phantoms are foreign images. Flipout, reparameterisation and local reparameterisation are one
-posterior with three gradient estimators: they share one choice of the prior, and their differences
-are optimisation noise.
+its lesion-disjoint splits. Given several runs (`--network 1`, ...), the heads stand on the first,
+and the networks together are one more row, an ensemble of whole models. Chest X-rays: those of the
+backbone as it comes, one set, in as many patient-disjoint splits. Every head is trained with
+several seeds on every split, calibrated on validation images (temperature and class bias) and
+scored on the test images; prior and dropout rate are chosen on validation images of the first seed,
+by cross-fitting. Images of the other organ and phantoms are foreign images. Flipout,
+reparameterisation and local reparameterisation are one posterior with three gradient estimators:
+they share one choice of the prior, and their differences are optimisation noise.
 
     python experiments/skin_lesions.py --data ham10000 --weights squeezenet_notop.h5 --out runs/skin
     python experiments/posterior_comparison.py --skin ham10000 --skin-run runs/skin \
@@ -19,7 +20,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -68,7 +68,7 @@ class Config:
     """One comparison; everything that decides its numbers."""
 
     skin: str
-    skin_run: str
+    skin_runs: tuple[str, ...]
     chest: str
     weights: str | None = None
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
@@ -104,7 +104,7 @@ class Task:
         labels: Classes of "val" and "test".
         groups: Lesions or patients of "val" and "test".
         concern: The class that must not be missed.
-        tuned: Logits (1, N, K) of the head with which the backbone was tuned, if it was.
+        tuned: By name, logits (M, N, K) of M whole networks, if they were tuned.
     """
 
     name: str
@@ -115,7 +115,7 @@ class Task:
     labels: dict[str, Array]
     groups: dict[str, Array]
     concern: str
-    tuned: dict[str, Array] = field(default_factory=dict)
+    tuned: dict[str, dict[str, Array]] = field(default_factory=dict)
 
     @property
     def foreign(self) -> list[str]:
@@ -165,35 +165,51 @@ def describe(task: Task, config: Config) -> str:
 
 def skin_task(config: Config, split: int, folder: Path, console: Console) -> Task:
     """The features that the skin lesion study left for one of its splits."""
-    run = Path(config.skin_run)
-    kept = run / f"seed_{split}"
-    if not (kept / "features.npz").exists():
-        raise bc.InputError(f"{kept} has no features.npz; run skin_lesions.py --seeds {split}")
-    skin = SkinConfig(**json.loads((run / "config.json").read_text()))
-    fractions = dict(zip(("train", "val", "test"), skin.fractions, strict=True))
-    records = bc.split_records(bc.read_ham10000(config.skin), fractions=fractions, seed=split)
+    fractions = {tuple(skin_config(run, split).fractions) for run in config.skin_runs}
+    if len(fractions) > 1:
+        raise bc.InputError(f"the skin runs have different splits, {sorted(fractions)}")
+    shares = dict(zip(("train", "val", "test"), fractions.pop(), strict=True))
+    records = bc.split_records(bc.read_ham10000(config.skin), fractions=shares, seed=split)
     parts = {name: part.reset_index(drop=True) for name, part in records.groupby("split")}
-    with np.load(kept / "features.npz") as arrays:
-        features = dict(arrays)
-    with np.load(run / f"seed_{split}.npz") as arrays:
-        tuned = {part: arrays[f"dense, fine-tuned/{part}"] for part in ("val", "test")}
-    model = bc.load_model(kept / "model.keras")
     outside = {
         "chest X-rays": sample(bc.read_chest_xray(config.chest), config.num_foreign),
-        "skin phantoms": phantoms("skin", config.num_foreign),
+        "skin phantoms": phantoms("skin", config.num_foreign, folder.parent),
     }
-    seen = foreign_features(model, outside, evaluated_views, folder, console)
+    networks = []
+    for number, run in enumerate(config.skin_runs):
+        kept = Path(run) / f"seed_{split}"
+        model = bc.load_model(kept / "model.keras")
+        seen = foreign_features(
+            model, outside, evaluated_views, folder / f"network {number}", console
+        )
+        with np.load(kept / "features.npz") as arrays:
+            features = dict(arrays)
+        seen |= {part: features[f"seen/{part}"] for part in ("val", "test")}
+        networks.append((model, features, seen))
+    logits = [suffix_logits(model, seen, 1, 0) for model, _, seen in networks]
+    tuned = {"dense, fine-tuned": logits[0]}
+    if len(networks) > 1:
+        together = {key: np.concatenate([made[key] for made in logits]) for key in logits[0]}
+        tuned[f"ensemble of {len(networks)} networks"] = together
+    model, features, seen = networks[0]
     return Task(
         name="skin",
         class_names=tuple(model.layers[-1].class_names),
         fitting=(FeatureCache(features["train"]), FeatureCache(features["val"])),
         fitting_labels=(label_codes(parts["train"]), label_codes(parts["val"])),
-        seen={"val": features["seen/val"], "test": features["seen/test"], **seen},
+        seen=seen,
         labels={part: label_codes(parts[part]) for part in ("val", "test")},
         groups={part: parts[part]["group"].to_numpy(str) for part in ("val", "test")},
         concern="mel",
         tuned=tuned,
     )
+
+
+def skin_config(run: str, split: int) -> SkinConfig:
+    """The configuration of a skin lesion study that is done with one of its splits."""
+    if not (Path(run) / f"seed_{split}" / "features.npz").exists():
+        raise bc.InputError(f"{run} has no seed_{split}/features.npz; run skin_lesions.py there")
+    return SkinConfig(**json.loads((Path(run) / "config.json").read_text()))
 
 
 def chest_task(config: Config, split: int, folder: Path, console: Console) -> Task:
@@ -209,7 +225,7 @@ def chest_task(config: Config, split: int, folder: Path, console: Console) -> Ta
     )
     outside = {
         "skin lesions": sample(bc.read_ham10000(config.skin), config.num_foreign),
-        "chest phantoms": phantoms("chest", config.num_foreign),
+        "chest phantoms": phantoms("chest", config.num_foreign, folder.parent),
     }
     shared = folder.parent / "chest"
     seen = foreign_features(model, {"all": records, **outside}, both_sides, shared, console)
@@ -270,9 +286,11 @@ def sample(records: pd.DataFrame, number: int) -> pd.DataFrame:
     return records.sample(min(number, len(records)), random_state=0)
 
 
-def phantoms(kind: str, number: int) -> pd.DataFrame:
-    """Records of synthetic images, in a temporary folder."""
-    root = bc.write_phantoms(tempfile.mkdtemp(), kind=kind, num_images=number, seed=0)
+def phantoms(kind: str, number: int, folder: Path) -> pd.DataFrame:
+    """Records of synthetic images, written once."""
+    root = folder / f"{kind}_phantoms"
+    if not root.exists():
+        bc.write_phantoms(root, kind=kind, num_images=number, seed=0)
     return (bc.read_ham10000 if kind == "skin" else bc.read_chest_xray)(root)
 
 
@@ -283,6 +301,7 @@ def score_task(
     task: Task, config: Config, split: int, folder: Path, console: Console
 ) -> list[HeadScores]:
     """The scores of every head and seed on one split."""
+    folder.mkdir(parents=True, exist_ok=True)
     train = task.fitting[0].values[0]
     distance = fit_mahalanobis(train, task.fitting_labels[0])
     by_distance = {
@@ -294,8 +313,7 @@ def score_task(
     jobs: list[tuple[str, int]] = [(name, seed) for name in config.heads for seed in config.seeds]
     runs = {(name, seed): run_head(task, name, seed, chosen, config, folder) for name, seed in jobs}
     runs[PROBE, 0] = linear_probe(task)
-    if task.tuned:
-        runs["dense, fine-tuned", 0] = task.tuned | {"seconds": np.nan}
+    runs |= {(name, 0): made | {"seconds": np.nan} for name, made in task.tuned.items()}
     scores = []
     for (name, seed), run in runs.items():
         fit = fit_calibration(run["val"], task.labels["val"], bias_penalty=3.0)
@@ -324,7 +342,10 @@ def choose_options(
 ) -> dict[str, dict[str, float]]:
     """Prior and dropout rate with the best cross-fitted validation likelihood, first seed."""
     best: dict[str, dict[str, float]] = {}
+    wanted = {"flipout" if name in VARIATIONAL else name for name in config.heads}
     for name, (option, values) in CHOICES.items():
+        if name not in wanted:
+            continue
         likelihood = {}
         for value in values:
             run = run_head(task, name, config.seeds[0], {name: {option: value}}, config, folder)
@@ -334,7 +355,7 @@ def choose_options(
         value = max(likelihood, key=likelihood.__getitem__)
         console.print(f"{task.name}: {name}: {option} {value} of {likelihood}", highlight=False)
         best[name] = {option: value}
-    return best | {name: best["flipout"] for name in VARIATIONAL}
+    return best | {name: best["flipout"] for name in VARIATIONAL if "flipout" in best}
 
 
 def run_head(
@@ -356,15 +377,22 @@ def run_head(
         fit_head(model, task.fitting, task.fitting_labels, settings=config.training(seed))
         random = bool(bc.draw_posterior(model, 1).split.stochastic) and name != "ensemble"
         number = config.num_samples if random else 5 if name == "ensemble" else 1
-        draws = bc.draw_posterior(model, number, seed=seed)
-        weights = draws.weights()
-        logits = {
-            key: np.mean([run_suffix(draws.split, v, weights).numpy() for v in views], axis=0)
-            for key, views in task.seen.items()
-        }
+        logits = suffix_logits(model, task.seen, number, seed)
         save_arrays(path, logits | {"seconds": time.monotonic() - started})
     with np.load(path) as arrays:
         return dict(arrays)
+
+
+def suffix_logits(
+    model: tf_keras.Model, seen: dict[str, Array], num_samples: int, seed: int
+) -> dict[str, Array]:
+    """Logits (S, N, K) of features (V, N, F), the mean over the views within each draw."""
+    draws = bc.draw_posterior(model, num_samples, seed=seed)
+    weights = draws.weights()
+    return {
+        key: np.mean([run_suffix(draws.split, view, weights).numpy() for view in views], axis=0)
+        for key, views in seen.items()
+    }
 
 
 def linear_probe(task: Task) -> dict[str, Any]:
@@ -393,7 +421,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Config, Path]:
     """The configuration and the output folder from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormat)
     parser.add_argument("--skin", required=True, help="HAM10000 folder")
-    parser.add_argument("--skin-run", required=True, help="output folder of skin_lesions.py")
+    parser.add_argument("--skin-run", required=True, nargs="+", help="of skin_lesions.py")
     parser.add_argument("--chest", required=True, help="chest X-ray folder (Kermany)")
     parser.add_argument("--weights", help='backbone weights, an .h5 file or "imagenet"')
     parser.add_argument("--out", required=True, type=Path, help="folder of the results")
@@ -403,6 +431,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Config, Path]:
     given = vars(parser.parse_args(arguments))
     out = given.pop("out")
     lists = {key: tuple(given.pop(key)) for key in ("seeds", "splits", "heads")}
+    lists["skin_runs"] = tuple(given.pop("skin_run"))
     return Config(**given, **lists), out
 
 

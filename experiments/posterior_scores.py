@@ -262,7 +262,7 @@ def interval_of(one: MeanScores, other: MeanScores, key: str) -> str:
 def differences(best: MeanScores, other: MeanScores) -> list[str]:
     """The differences in words: better, worse, or not to be told apart."""
     said = []
-    for key in ("NLL", "accuracy", KEPT[1], "ECE", MISSED):
+    for key in ("NLL", "accuracy", KEPT[1], MISSED):
         low, high = np.nanpercentile(best[1][key] - other[1][key], (2.5, 97.5))
         sign = -1 if key in BETTER_LOW else 1
         clear = low > 0 or high < 0
