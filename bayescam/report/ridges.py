@@ -54,8 +54,13 @@ def draw_ridges(
     for row, name in enumerate(class_names):
         foot = len(class_names) - 1.0 - row
         grey, colored = (_height(part[row]) for part in (second, first))
-        ax.plot(centres, foot + grey, color="#999999", linewidth=0.9, linestyle=":", zorder=2)
-        ax.fill_between(centres, foot, foot + colored, color=colors[name], alpha=0.5, linewidth=0)
+        of_others, of_class = ("others", "images of the class") if row == 0 else (None, None)
+        ax.plot(
+            centres, foot + grey, color="#999999", lw=0.9, linestyle=":", zorder=2, label=of_others
+        )
+        ax.fill_between(
+            centres, foot, foot + colored, color=colors[name], alpha=0.5, lw=0, label=of_class
+        )
         ax.plot(centres, foot + colored, color=colors[name], linewidth=1.3, zorder=3)
     labels = [
         name if counts is None else f"{name} ({counts[k]:,})" for k, name in enumerate(class_names)
@@ -65,6 +70,7 @@ def draw_ridges(
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="y", color="#DDDDDD", linewidth=0.8)
     ax.spines["left"].set_visible(False)
+    ax.legend(loc="upper right", bbox_to_anchor=(1.0, 1.04), ncols=2)
     if title is not None:
         ax.set_title(title, loc="left")
     return ax

@@ -67,11 +67,13 @@ def draw_class_coverage(
     values = _same_length(coverage)
     if values.shape[1] != len(class_names) or len(bands) != len(class_names):
         raise InputError(f"`coverage` and `bands` must be of {len(class_names)} classes.")
-    rows = np.arange(len(class_names))
+    rows, banded = np.arange(len(class_names)), False
     for row, band in zip(rows, bands, strict=True):
         if band is not None:
             low, high = band
-            ax.barh(row, high - low, 0.62, left=low, color="#E4E4E4", zorder=1)
+            label = None if banded else "99 % band of these"
+            ax.barh(row, high - low, 0.62, left=low, color="#E4E4E4", zorder=1, label=label)
+            banded = True
     ax.axvline(promised, color="#888888", linestyle="--", linewidth=1, zorder=2)
     shift = np.linspace(-0.18, 0.18, len(values)) if len(values) > 1 else [0.0]
     for i, (name, points) in enumerate(zip(coverage, values, strict=True)):
@@ -90,7 +92,7 @@ def draw_class_coverage(
     lowest = min([*(band[0] for band in bands if band), promised, float(np.nanmin(values))])
     ax.set(xlim=(max(0.0, lowest - 0.04), 1.0), xlabel=f"coverage (promised {promised:.0%})")
     ax.tick_params(axis="y", length=0)
-    ax.legend(loc="lower left")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
     if title is not None:
         ax.set_title(title, loc="left")
     return ax

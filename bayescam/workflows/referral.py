@@ -156,7 +156,7 @@ def _guarantee(keeps: str, target_risk: float, delta: float) -> str:
         f"With probability at least {1 - delta:.0%} over the choice of the validation images, a "
         f"new image that is kept is wrong with probability at most {target_risk:.1%}. This holds "
         "for one image of each group (lesion, patient), drawn as the validation images were, not "
-        "for single classes, nor for images of another clinic. Validation images also served to stop "
+        "for single classes, nor for another clinic. Validation images also served to stop "
         "training, which the promise takes no account of."
     )
 
