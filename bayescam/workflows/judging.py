@@ -65,7 +65,7 @@ class JudgedImages:
         return np.asarray(confusion_matrix(self.labels, self.predicted, labels=classes))
 
     def take(self, rows: Array) -> JudgedImages:
-        """The same of some images, by position or by a mask."""
+        """The same of some images, by positions or a mask."""
         scores = {name: values[rows] for name, values in self.scores.items()}
         return JudgedImages(
             self.mean_probs[rows],
@@ -75,9 +75,9 @@ class JudgedImages:
             scores,
         )
 
-    def one_per_group(self, seed: int) -> JudgedImages:
-        """The same of one image of each group, chosen by the images' names and `seed`."""
-        return self.take(one_per_group(self.groups, seed=seed, keys=self.image_ids))
+    def one_per_group(self, seed: int) -> NDArray[np.int64]:
+        """Positions of one image of each group, chosen by the images' names and `seed`."""
+        return one_per_group(self.groups, seed=seed, keys=self.image_ids)
 
 
 def judge_images(

@@ -25,6 +25,8 @@ _CLASS_ERRORS = {
     "sd": "sd_probs",
     "lower": "interval_lower",
     "upper": "interval_upper",
+    "aleatoric": "labelwise_aleatoric",
+    "epistemic": "labelwise_epistemic",
 }
 
 

@@ -126,7 +126,7 @@ def referral_rule(
         delta=delta,
         groups=validation.groups,
     )
-    alone = test.one_per_group(seed)
+    alone = test.take(test.one_per_group(seed))
     keeps = {np.inf: "all", -np.inf: "none"}.get(rule.threshold, "below threshold")
     return {
         "score": RULE_SCORE,

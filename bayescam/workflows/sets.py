@@ -46,7 +46,7 @@ def conformal_sets(
     Returns:
         The part `conformal` of `evaluation.json`, and notes.
     """
-    alone = np.isin(test.image_ids, test.one_per_group(seed).image_ids)
+    alone = test.one_per_group(seed)
     notes: list[str] = []
     methods: dict[str, Any] = {}
     for method in get_args(ConformalMethod):
@@ -58,7 +58,7 @@ def conformal_sets(
     return {
         "coverage_promised": coverage,
         "num_validation": len(validation.labels),
-        "num_images": int(alone.sum()),
+        "num_images": len(alone),
         "randomised": "aps and raps",
         "band_level": _BAND,
         "promise": (
@@ -99,7 +99,7 @@ def _fit(
 def _judge(
     fitted: ConformalPredictor,
     test: JudgedImages,
-    alone: NDArray[np.bool_],
+    alone: NDArray[np.int64],
     names: tuple[str, ...],
     strata: Array | None,
     seed: int,
@@ -110,7 +110,7 @@ def _judge(
     scores = score_sets(
         sets[alone], test.labels[alone], strata=None if strata is None else strata[alone]
     )
-    sizes = np.bincount(sets[alone].sum(axis=1), minlength=len(names) + 1) / alone.sum()
+    sizes = np.bincount(sets[alone].sum(axis=1), minlength=len(names) + 1) / len(alone)
     by_class = {}
     for k, name in enumerate(names):
         by_class[name] = _summary(scores.by_class[k]) | {
