@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import coo_array, csr_array
 
 from bayescam.types import InputError
 from bayescam.uncertainty.bootstrap import resample_groups
@@ -20,6 +19,8 @@ from bayescam.uncertainty.referral import check_referral, risk_coverage
 from bayescam.uncertainty.validation import check_groups
 
 __all__ = ["AurcResamples", "bootstrap_aurc"]
+
+_ROWS = 16  # resamples at a time, so that they stay in the cache
 
 
 @dataclass(frozen=True)
@@ -77,12 +78,13 @@ def bootstrap_aurc(
     num_groups = int(codes.max()) + 1
     if num_groups < 2:
         raise InputError("`groups` must name at least two groups; all images are of one.")
-    sums = {name: _sum_by_score(values, ~right, codes) for name, (values, _) in checked.items()}
+    runs = {name: _sort(values, ~right, codes) for name, (values, _) in checked.items()}
     found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in scores}
     for counts in resample_groups(num_groups, num_resamples, seed=seed):
-        by_group = np.ascontiguousarray(counts.T)
-        for name, (images, errors) in sums.items():
-            found[name].append(np.stack(_areas(images @ by_group, errors @ by_group)))
+        for start in range(0, len(counts), _ROWS):
+            times = counts[start : start + _ROWS].astype(np.int64)
+            for name, run in runs.items():
+                found[name].append(np.stack(_areas(times, run)))
     return {name: _result(*checked[name], np.concatenate(found[name], axis=1)) for name in scores}
 
 
@@ -93,30 +95,48 @@ def _result(
     return AurcResamples(curve.aurc, curve.excess_aurc, resamples[0], resamples[1])
 
 
-def _sum_by_score(
-    values: NDArray[np.float64], wrong: NDArray[np.bool_], codes: NDArray[np.int64]
-) -> tuple[csr_array, csr_array]:
-    """Images and errors (U, G) of each distinct score, in rising order, by group."""
-    distinct, place = np.unique(values, return_inverse=True)
-    size = (len(distinct), int(codes.max()) + 1)
-    images = coo_array((np.ones(len(values)), (place, codes)), shape=size).tocsr()
-    errors = coo_array((np.ones(wrong.sum()), (place[wrong], codes[wrong])), shape=size).tocsr()
-    return images, errors
+@dataclass(frozen=True)
+class _Runs:
+    """Images in rising order of one score, with the U runs of equal scores.
+
+    Attributes:
+        groups: (N,), the group of each image.
+        wrong: (E,), the groups of the wrong ones.
+        images_upto: (U,), images up to the end of each run.
+        wrong_upto: (U,), wrong ones among these.
+    """
+
+    groups: NDArray[np.int64]
+    wrong: NDArray[np.int64]
+    images_upto: NDArray[np.int64]
+    wrong_upto: NDArray[np.int64]
+
+
+def _sort(values: NDArray[np.float64], wrong: NDArray[np.bool_], codes: NDArray[np.int64]) -> _Runs:
+    order = np.argsort(values, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(values[order])) + 1, len(values))
+    flags, groups = wrong[order], codes[order]
+    return _Runs(groups, groups[flags], ends, np.cumsum(flags)[ends - 1])
 
 
 def _areas(
-    images: NDArray[np.float64], errors: NDArray[np.float64]
+    counts: NDArray[np.int64], runs: _Runs
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """AURC and E-AURC (r,) of r resamples from images and errors (U, r) of rising scores."""
-    upto, wrong = np.cumsum(images, axis=0), np.cumsum(errors, axis=0)
-    total, total_wrong = upto[-1], wrong[-1]
+    """AURC and E-AURC (r,) of r resamples in which the groups occur `counts` (r, G) times."""
+    upto = _running_sum(counts, runs.groups)[:, np.append(0, runs.images_upto)]
+    wrong = _running_sum(counts, runs.wrong)[:, np.append(0, runs.wrong_upto)]
+    total, total_wrong = upto[:, -1], wrong[:, -1]
     harmonic = np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, int(total.max()) + 1))])
-    level = harmonic[upto.astype(np.int64)]
-    rise = np.diff(level, axis=0, prepend=np.zeros((1, len(total))))
-    slope = errors / np.maximum(images, 1.0)
-    area = total_wrong + ((wrong - errors - slope * (upto - images)) * rise).sum(axis=0)
+    slope = np.diff(wrong) / np.maximum(np.diff(upto), 1)
+    height = wrong[:, :-1] - slope * upto[:, :-1]
+    area = total_wrong + np.einsum("ru,ru->r", height, np.diff(harmonic[upto]))
     right = total - total_wrong
-    best = total_wrong - right * (
-        harmonic[total.astype(np.int64)] - harmonic[right.astype(np.int64)]
-    )
+    best = total_wrong - right * (harmonic[total] - harmonic[right])
     return area / total, (area - best) / total
+
+
+def _running_sum(counts: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How often the first 0, 1, ..., n images occur, (r, n + 1)."""
+    sums = np.zeros((len(counts), len(groups) + 1), dtype=np.int64)
+    np.cumsum(counts[:, groups], axis=1, out=sums[:, 1:])
+    return sums
