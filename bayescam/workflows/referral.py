@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -119,13 +120,15 @@ def referral_rule(
         seed: of the image that stands for its group on test.
         delta: the share of repetitions in which the guarantee may fail.
     """
-    rule = fit_referral_rule(
-        validation.scores[RULE_SCORE],
-        validation.correct,
-        target_risk=target_risk,
-        delta=delta,
-        groups=validation.groups,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # what it says is the guarantee in words
+        rule = fit_referral_rule(
+            validation.scores[RULE_SCORE],
+            validation.correct,
+            target_risk=target_risk,
+            delta=delta,
+            groups=validation.groups,
+        )
     alone = test.take(test.one_per_group(seed))
     keeps = {np.inf: "all", -np.inf: "none"}.get(rule.threshold, "below threshold")
     return {

@@ -393,6 +393,18 @@ def test_broken_logits_and_unknown_labels_are_named(
         evaluate_folder(folder)
 
 
+def test_a_risk_that_cannot_be_promised_is_said_once(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(folders["test"], tmp_path / "copy")
+    with pytest.warns(UserWarning, match="No threshold keeps the error rate") as caught:
+        found = evaluate_folder(folder, calibration=folders["val"], target_risk=0.001)
+    assert sum("threshold keeps" in str(warning.message) for warning in caught) == 1
+    rule = found["referral_rule"]
+    assert (rule["keeps"], rule["threshold"], rule["test"]["coverage"]) == ("none", None, 0.0)
+    assert rule["guarantee"] in found["notes"]
+
+
 def test_without_validation_images_nothing_is_promised(
     folders: dict[str, Path], tmp_path: Path
 ) -> None:
