@@ -6,8 +6,11 @@ of them is ever held.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +29,12 @@ from bayescam.uncertainty import (
 )
 from bayescam.workflows.finished import Analysis
 
-__all__ = ["JudgedImages", "class_histograms", "draw_blocks", "judge_images", "score_draws"]
+__all__ = ["JudgedImages", "class_histograms", "judge_images", "map_blocks", "score_draws"]
 
 _BLOCK_VALUES = 1_000_000  # probabilities in one block of images, 8 MB
+_MOST_THREADS = 4
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,17 +94,20 @@ def judge_images(
     Raises:
         InputError: logits are not finite.
     """
-    means, scores = [], []
-    for _, probs in draw_blocks(analysis, rows, calibration):
-        means.append(probs.mean(axis=0))
-        scores.append(score_draws(probs))
+    blocks = map_blocks(
+        lambda probs, _: {"mean": probs.mean(axis=0), **score_draws(probs)},
+        analysis,
+        rows,
+        calibration,
+    )
+    found = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
     table = analysis.predictions
     return JudgedImages(
-        np.concatenate(means),
+        found.pop("mean"),
         analysis.labels[rows],
         group_keys(table).to_numpy(dtype=object)[rows],
         table["image_id"].to_numpy(dtype=object)[rows],
-        {name: np.concatenate([block[name] for block in scores]) for name in scores[0]},
+        found,
     )
 
 
@@ -142,36 +151,51 @@ def class_histograms(
     Counts in bins of equal width on [0, 1], of the draws of `p_k` of the images of class k, and of
     the images of the other classes.
     """
-    num_classes = analysis.logits.shape[2]
-    own = np.zeros((num_classes, num_bins), dtype=np.int64)
-    others = np.zeros_like(own)
-    labels = analysis.labels[rows]
-    for place, probs in draw_blocks(analysis, rows, calibration):
+    labels = analysis.labels
+
+    def count(probs: Array, chosen: NDArray[np.int64]) -> Array:
         cells = np.minimum((probs * num_bins).astype(np.int64), num_bins - 1)
-        for k in range(num_classes):
-            of_class = labels[place] == k
-            for counts, among in ((own, of_class), (others, ~of_class)):
-                counts[k] += np.bincount(cells[:, among, k].ravel(), minlength=num_bins)
+        of_class = labels[chosen][:, np.newaxis] == np.arange(probs.shape[2])
+        return np.stack(
+            [
+                [
+                    np.bincount(cells[:, among[:, k], k].ravel(), minlength=num_bins)
+                    for k in range(probs.shape[2])
+                ]
+                for among in (of_class, ~of_class)
+            ]
+        )
+
+    own, others = np.sum(map_blocks(count, analysis, rows, calibration), axis=0)
     return own, others
 
 
-def draw_blocks(
-    analysis: Analysis, rows: NDArray[np.int64], calibration: Calibration | None
-) -> Iterator[tuple[slice, Array]]:
-    """Probabilities (S, b, K), float64, of ever b images, and where they are in `rows`.
+def map_blocks(
+    function: Callable[[Array, NDArray[np.int64]], Result],
+    analysis: Analysis,
+    rows: NDArray[np.int64],
+    calibration: Calibration | None,
+) -> list[Result]:
+    """What `function` makes of the probabilities (S, b, K), float64, and rows of ever b images.
+
+    A few blocks are at work at once, since NumPy computes outside of Python's lock.
 
     Raises:
         InputError: logits are not finite.
     """
     num_samples, _, num_classes = analysis.logits.shape
     size = max(1, _BLOCK_VALUES // (num_samples * num_classes))
-    for start in range(0, len(rows), size):
-        chosen = rows[start : start + size]
+
+    def work(chosen: NDArray[np.int64]) -> Result:
         logits = analysis.logits[:, chosen].astype(np.float64)
         _refuse_broken(analysis, chosen, logits)
         if calibration is not None:
             logits = calibration.apply(logits)
-        yield slice(start, start + len(chosen)), softmax(logits, axis=-1)
+        return function(softmax(logits, axis=-1), chosen)
+
+    blocks = [rows[start : start + size] for start in range(0, len(rows), size)]
+    with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as pool:
+        return list(pool.map(work, blocks))
 
 
 def _refuse_broken(analysis: Analysis, rows: NDArray[np.int64], logits: Array) -> None:

@@ -16,7 +16,7 @@ from bayescam.uncertainty import (
     monte_carlo_error,
 )
 from bayescam.workflows.finished import Analysis
-from bayescam.workflows.judging import JudgedImages, draw_blocks
+from bayescam.workflows.judging import JudgedImages, map_blocks
 
 __all__ = ["measure_images", "summarize_measures"]
 
@@ -54,9 +54,9 @@ def measure_images(
         `<column>_error` is the Monte Carlo standard error of each column that has one.
     """
     names = analysis.class_names
-    blocks = [
-        _measure_block(probs, names, level) for _, probs in draw_blocks(analysis, rows, calibration)
-    ]
+    blocks = map_blocks(
+        lambda probs, _: _measure_block(probs, names, level), analysis, rows, calibration
+    )
     classes = np.array(names, dtype=object)
     facts: dict[str, Array] = {
         "image_id": judged.image_ids,
