@@ -29,6 +29,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bayescam.types import InputError
 from bayescam.uncertainty import Calibration, fit_calibration, reliability_curve
@@ -74,8 +75,8 @@ def evaluate_folder(
 ) -> dict[str, Any]:
     """Score an analysis folder, write what is found there, and return `evaluation.json`.
 
-    Half of the validation groups (of this folder or of `calibration`) fit temperature and class
-    bias, the other half the thresholds of conformal sets and of the referral rule; all of it is
+    The validation images (of this folder or of `calibration`) fit temperature and class bias; cut
+    in two halves, also the thresholds of conformal sets and of the referral rule; all of it is
     reported on the test images. Without test images, all labelled images are scored, or if all
     have been used for fitting, the validation images without calibration.
 
@@ -106,7 +107,7 @@ def evaluate_folder(
     parts = choose_parts(analysis, calibration, seed=seed)
     stratum_of = None if strata is None else find_strata(analysis, strata, parts.scored)
 
-    fitted = _fit(parts)
+    fitted = _fit(parts, parts.calibrating)
     states = {"raw": None} if fitted is None else {"raw": None, "calibrated": fitted}
     judged = {state: judge_images(analysis, parts.scored, fit) for state, fit in states.items()}
     best = judged[list(judged)[-1]]
@@ -116,11 +117,15 @@ def evaluate_folder(
 
     conformal = rule = None
     if len(parts.guaranteeing):
-        held_out = judge_images(parts.fitting, parts.guaranteeing, fitted)
+        half = _fit(parts, parts.first_half)
+        held_out = judge_images(parts.fitting, parts.guaranteeing, half)
+        acted_on = judge_images(analysis, parts.scored, half)
         conformal, said = conformal_sets(
-            held_out, best, names, coverage=coverage, strata=stratum_of, seed=seed
+            held_out, acted_on, names, coverage=coverage, strata=stratum_of, seed=seed
         )
-        rule = referral_rule(held_out, best, target_risk=target_risk, concern=concern, seed=seed)
+        rule = referral_rule(
+            held_out, acted_on, target_risk=target_risk, concern=concern, seed=seed
+        )
         notes += said + ([rule["guarantee"]] if rule["keeps"] == "none" else [])
     by_stratum = None
     if stratum_of is not None:
@@ -180,8 +185,7 @@ def evaluate_folder(
     return evaluation
 
 
-def _fit(parts: EvaluationParts) -> Calibration | None:
-    rows = parts.calibrating
+def _fit(parts: EvaluationParts, rows: NDArray[np.int64]) -> Calibration | None:
     if not len(rows):
         return None
     return fit_calibration(parts.fitting.logits[:, rows], parts.fitting.labels[rows])

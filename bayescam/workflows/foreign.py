@@ -74,7 +74,7 @@ def _fit_distance(
     source, rows, split = parts.analysis, parts.analysis.part(("train",)), "train"
     if not len(rows):
         source, split = parts.fitting, "val"
-        rows = np.sort(np.concatenate([parts.calibrating, parts.guaranteeing]))
+        rows = parts.calibrating
     if len(rows) < 2:
         return None, None
     kind, fitted = "diagonal", None

@@ -1,8 +1,9 @@
 """Which images fit, which give guarantees and which are scored: never one of them twice.
 
-Validation images are cut in two by group. One half fits temperature and class bias; of the other,
-one image of each group gives the thresholds of conformal sets and of the referral rule, which hold
-only for images that fitted nothing and can be listed in any order. Test images are scored.
+All validation images fit the temperature and class bias of what is scored. Thresholds of conformal
+sets and of the referral rule hold only for images that fitted nothing and can be listed in any
+order: for them the validation groups are cut in two, one half calibrates, and one image of each
+group of the other gives the thresholds. Test images are scored.
 """
 
 from __future__ import annotations
@@ -35,8 +36,9 @@ class EvaluationParts:
         scored: rows of `analysis`.
         fitting: whose images fit.
         calibrating: rows of `fitting` for temperature and class bias.
+        first_half: those of them that calibrate what thresholds are made of.
         guaranteeing: rows of `fitting` for thresholds, one of each group; no group of
-            `calibrating`.
+            `first_half`.
         notes: what the reader should know, in whole sentences.
     """
 
@@ -45,6 +47,7 @@ class EvaluationParts:
     scored: Rows
     fitting: Analysis
     calibrating: Rows
+    first_half: Rows
     guaranteeing: Rows
     notes: tuple[str, ...]
 
@@ -76,10 +79,8 @@ def choose_parts(
         )
     rows, shared = _without_groups_of(fitting, rows, analysis, scored)
     notes += shared
-    calibrating, guaranteeing = _halves(fitting, rows, seed)
-    return EvaluationParts(
-        analysis, split, scored, fitting, calibrating, guaranteeing, tuple(notes)
-    )
+    halves = _halves(fitting, rows, seed)
+    return EvaluationParts(analysis, split, scored, fitting, rows, *halves, tuple(notes))
 
 
 def describe_parts(parts: EvaluationParts) -> dict[str, Any]:
@@ -87,6 +88,7 @@ def describe_parts(parts: EvaluationParts) -> dict[str, Any]:
     numbers = {}
     for name, source, rows in (
         ("calibrating", parts.fitting, parts.calibrating),
+        ("first_half", parts.fitting, parts.first_half),
         ("guaranteeing", parts.fitting, parts.guaranteeing),
         ("scored", parts.analysis, parts.scored),
     ):
@@ -94,10 +96,11 @@ def describe_parts(parts: EvaluationParts) -> dict[str, Any]:
         numbers[name] = {"num_images": len(rows), "num_groups": int(groups.nunique())}
     return {
         "rule": (
-            "Half of the validation groups, chosen by a hash of seed and name, fit temperature and "
-            "class bias with all their images (calibrating); one image of each group of the other "
-            "half fits the thresholds of conformal sets and of the referral rule (guaranteeing). "
-            "No group is in two parts."
+            "All validation images fit temperature and class bias (calibrating). For conformal "
+            "sets and the referral rule, temperature and class bias are those of half of the validation "
+            "groups, chosen by a hash of seed and name (first_half), and the thresholds are fitted "
+            "on one image of each group of the other half (guaranteeing). No group that is scored "
+            "fits anything."
         ),
         **numbers,
     }

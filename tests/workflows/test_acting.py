@@ -81,11 +81,12 @@ def evaluation(folders: dict[str, Path]) -> dict:
 @pytest.fixture(scope="module")
 def halves(folders: dict[str, Path]) -> dict[str, np.ndarray]:
     parts = choose_parts(load_analysis(folders["test"]), folders["val"], seed=5)
-    return {"calibrating": parts.calibrating, "guaranteeing": parts.guaranteeing}
+    names = ("calibrating", "first_half", "guaranteeing")
+    return {name: getattr(parts, name) for name in names}
 
 
-def fitted(folders: dict[str, Path], halves: dict[str, np.ndarray]) -> Calibration:
-    val, rows = load_analysis(folders["val"]), halves["calibrating"]
+def fitted(folders: dict[str, Path], rows: np.ndarray) -> Calibration:
+    val = load_analysis(folders["val"])
     return fit_calibration(val.logits[:, rows], val.labels[rows])
 
 
@@ -95,7 +96,13 @@ def probs_of(analysis: Analysis, calibration: Calibration) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def probs(folders: dict[str, Path], halves: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    fit = fitted(folders, halves)
+    fit = fitted(folders, halves["calibrating"])
+    return {name: probs_of(load_analysis(folder), fit) for name, folder in folders.items()}
+
+
+@pytest.fixture(scope="module")
+def half_probs(folders: dict[str, Path], halves: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    fit = fitted(folders, halves["first_half"])
     return {name: probs_of(load_analysis(folder), fit) for name, folder in folders.items()}
 
 
@@ -103,14 +110,15 @@ def test_halves_share_no_group_and_one_image_stands_for_each(
     folders: dict[str, Path], halves: dict[str, np.ndarray], evaluation: dict
 ) -> None:
     groups = load_analysis(folders["val"]).predictions["group"]
-    first, second = (groups.iloc[halves[name]] for name in ("calibrating", "guaranteeing"))
+    first, second = (groups.iloc[halves[name]] for name in ("first_half", "guaranteeing"))
     assert not set(first) & set(second)
     assert second.is_unique
     assert len(second) == groups.nunique() // 2
     assert set(first) | set(second) == set(groups)
-    assert evaluation["parts"]["calibrating"]["num_images"] == len(first)
+    np.testing.assert_array_equal(halves["calibrating"], np.arange(len(groups)))
+    assert evaluation["parts"]["first_half"]["num_images"] == len(first)
     assert evaluation["parts"]["guaranteeing"]["num_groups"] == len(second)
-    assert evaluation["calibration"]["num_images"] == len(first)
+    assert evaluation["calibration"]["num_images"] == len(groups)
 
 
 def test_every_measure_of_every_image_is_in_the_table(
@@ -202,19 +210,19 @@ def test_referral_by_every_score_and_the_silent_misses(
 
 def test_the_referral_rule_is_fitted_on_its_half_and_judged_on_test(
     folders: dict[str, Path],
-    probs: dict[str, np.ndarray],
+    half_probs: dict[str, np.ndarray],
     halves: dict[str, np.ndarray],
     evaluation: dict,
 ) -> None:
     val, rows = load_analysis(folders["val"]), halves["guaranteeing"]
-    mean = probs["val"][:, rows].mean(0)
+    mean = half_probs["val"][:, rows].mean(0)
     right = mean.argmax(1) == val.labels[rows]
     rule = fit_referral_rule(1 - mean.max(1), right, target_risk=0.15)
     found = evaluation["referral_rule"]
     assert found["keeps"] == "below threshold"
     assert found["threshold"] == pytest.approx(rule.threshold)
     assert found["validation"]["coverage"] == pytest.approx(rule.coverage)
-    test, labels = probs["test"].mean(0), load_analysis(folders["test"]).labels
+    test, labels = half_probs["test"].mean(0), load_analysis(folders["test"]).labels
     kept, wrong = 1 - test.max(1) < rule.threshold, test.argmax(1) != labels
     assert found["test"]["risk"] == pytest.approx(wrong[kept].mean())
     silent = (kept & wrong & (labels == 4)).sum() / (labels == 4).sum()
@@ -225,18 +233,18 @@ def test_the_referral_rule_is_fitted_on_its_half_and_judged_on_test(
 
 def test_conformal_thresholds_coverage_and_bands(
     folders: dict[str, Path],
-    probs: dict[str, np.ndarray],
+    half_probs: dict[str, np.ndarray],
     halves: dict[str, np.ndarray],
     evaluation: dict,
 ) -> None:
     val, rows = load_analysis(folders["val"]), halves["guaranteeing"]
-    mean, labels = probs["val"][:, rows].mean(0), val.labels[rows]
+    mean, labels = half_probs["val"][:, rows].mean(0), val.labels[rows]
     scores = np.sort(1 - mean[np.arange(len(rows)), labels])
     threshold = scores[int(np.ceil((len(rows) + 1) * 0.9)) - 1]
     found = evaluation["conformal"]
     lac = found["methods"]["lac"]["marginal"]
     assert lac["by_class"]["nv"]["threshold"] == pytest.approx(threshold)
-    test, truth = probs["test"].mean(0), load_analysis(folders["test"]).labels
+    test, truth = half_probs["test"].mean(0), load_analysis(folders["test"]).labels
     covered = 1 - test[np.arange(len(truth)), truth] <= threshold
     assert lac["all_images"]["coverage"] == pytest.approx(covered.mean())
     groups = load_analysis(folders["test"]).predictions["group"]
@@ -319,7 +327,7 @@ def test_distance_in_feature_space_finds_images_from_elsewhere(
         for name, analysis in analyses.items()
     }
     parts = choose_parts(analyses["test"], folders["val"], seed=5)
-    rows = np.sort(np.concatenate([parts.calibrating, parts.guaranteeing]))
+    rows = parts.calibrating
     known, labels = features["val"][rows], analyses["val"].labels[rows]
     means = np.stack([known[labels == k].mean(0) for k in np.unique(labels)])
     residuals = known - means[np.searchsorted(np.unique(labels), labels)]

@@ -80,7 +80,7 @@ def test_calibration_is_fitted_on_validation_images_only(known: tuple[Path, np.n
     table["split"] = np.where(np.arange(len(table)) % 3 > 0, "val", "test")
     table.to_parquet(folder / "predictions.parquet")
     first = evaluate_folder(folder)
-    assert first["calibration"]["num_images"] == 20
+    assert first["calibration"]["num_images"] == 40
     assert first["calibration"]["temperature"] > 1.5
     bias = first["calibration"]["class_bias"]
     assert bias["disc"] > bias["plain"] > bias["ring"]
@@ -106,7 +106,7 @@ def test_another_folder_can_calibrate(known: tuple[Path, np.ndarray], tmp_path: 
     elsewhere = table.assign(split=None, path="elsewhere/" + table["path"])
     elsewhere.astype({"split": "str"}).to_parquet(other / "predictions.parquet")
     with_it = evaluate_folder(folder, calibration=other)
-    assert with_it["calibration"]["num_images"] == 30
+    assert with_it["calibration"]["num_images"] == 60
     assert with_it["scores"]["raw"] == alone["scores"]["raw"]
     # An image that calibrated is never scored.
     table.assign(split="val").to_parquet(other / "predictions.parquet")
