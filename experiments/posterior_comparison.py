@@ -22,7 +22,9 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,7 @@ CHOICES: dict[str, tuple[str, tuple[float, ...]]] = {
     "flipout": ("prior_sd", (0.02, 0.05, 0.15)),
     "dropout": ("dropout_rate", (0.2, 0.5)),
 }
+CONCERN = {"skin": "mel", "chest": "PNEUMONIA"}
 PROBE = "linear probe (scikit-learn)"
 REFERENCES = ("dense, fine-tuned", PROBE)
 
@@ -78,16 +81,17 @@ class Config:
     chest_backbone: str = "squeezenet"
     chest_shape: tuple[int, int, int] = (224, 224, 3)
     heads: tuple[str, ...] = tuple(HEADS)
-    epochs: int = 40
+    epochs: int = 15
 
     def training(self, seed: int) -> TrainingSettings:
-        """Large batches, since a step on features costs little more for them."""
+        """Large batches and a few epochs, since there are hundreds of heads to train."""
         return TrainingSettings(
             seed=seed,
-            batch_size=256,
+            batch_size=128,
             head_epochs=self.epochs,
-            head_learning_rate=2e-3,
+            head_learning_rate=4e-3,
             average_decay=0.99,
+            validation_samples=10,
         )
 
 
@@ -123,24 +127,36 @@ class Task:
         return [name for name in self.seen if name not in ("val", "test")]
 
 
-def main(config: Config, output_dir: Path) -> dict[str, pd.DataFrame]:
+def main(config: Config, output_dir: Path, *, jobs: int = 1) -> dict[str, pd.DataFrame]:
     """Trains what is not trained yet, prints one table per data set and returns them."""
-    console, started = Console(), time.monotonic()
+    started = time.monotonic()
     output_dir.mkdir(parents=True, exist_ok=True)
     keep_config(config, output_dir / "config.json")
+    chest_features(config, output_dir)  # once, before the processes share them
+    units = [(config, name, split, output_dir) for name in TASKS for split in config.splits]
+    if jobs == 1:
+        scored = [score_unit(*unit) for unit in units]
+    else:
+        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+            scored = list(pool.map(score_unit, *zip(*units, strict=True)))
     tables = {}
-    for name, make in {"skin": skin_task, "chest": chest_task}.items():
-        scores: list[HeadScores] = []
-        for split in config.splits:
-            folder = output_dir / f"{name}_{split}"
-            task = make(config, split, folder, console)
-            scores += score_task(task, config, split, folder, console)
+    for name in TASKS:
+        scores = [
+            s for unit, part in zip(units, scored, strict=True) if unit[1] == name for s in part
+        ]
         tables[name], verdict = compare_heads(scores, REFERENCES, VARIATIONAL)
         tables[name].to_csv(output_dir / f"{name}.csv")
-        print(f"\n{describe(task, config)}\n\n{to_markdown(tables[name])}\n")
+        print(f"\n{name}: {describe(config)}\n\n{to_markdown(tables[name])}\n")
         print("\n".join(verdict), flush=True)
-    print(f"\n{(time.monotonic() - started) / 60:.1f} minutes")
+    print(f"\n{(time.monotonic() - started) / 60:.1f} minutes with {jobs} processes")
     return tables
+
+
+def score_unit(config: Config, name: str, split: int, output_dir: Path) -> list[HeadScores]:
+    """The scores of every head and seed on one split of one data set."""
+    console, folder = Console(), output_dir / f"{name}_{split}"
+    task = TASKS[name](config, split, folder, console)
+    return score_task(task, config, split, folder, console)
 
 
 def keep_config(config: Config, path: Path) -> None:
@@ -151,12 +167,12 @@ def keep_config(config: Config, path: Path) -> None:
     path.write_text(text)
 
 
-def describe(task: Task, config: Config) -> str:
-    """What the table is of."""
+def describe(config: Config) -> str:
+    """What the tables are of."""
     return (
-        f"{task.name}: mean of {len(config.splits)} splits x {len(config.seeds)} seeds, calibrated "
-        f"on validation images; {len(task.labels['test'])} test images in the last split; "
-        f'"missed silently" is of {task.concern}'
+        f"mean of {len(config.splits)} splits x {len(config.seeds)} seeds, {config.num_samples} "
+        f"draws, calibrated on validation images; missed silently are images of "
+        f"{' or '.join(CONCERN.values())} that are kept and called something else"
     )
 
 
@@ -179,9 +195,7 @@ def skin_task(config: Config, split: int, folder: Path, console: Console) -> Tas
     for number, run in enumerate(config.skin_runs):
         kept = Path(run) / f"seed_{split}"
         model = bc.load_model(kept / "model.keras")
-        seen = foreign_features(
-            model, outside, evaluated_views, folder / f"network {number}", console
-        )
+        seen = view_features(model, outside, evaluated_views, folder / f"network {number}", console)
         with np.load(kept / "features.npz") as arrays:
             features = dict(arrays)
         seen |= {part: features[f"seen/{part}"] for part in ("val", "test")}
@@ -200,7 +214,7 @@ def skin_task(config: Config, split: int, folder: Path, console: Console) -> Tas
         seen=seen,
         labels={part: label_codes(parts[part]) for part in ("val", "test")},
         groups={part: parts[part]["group"].to_numpy(str) for part in ("val", "test")},
-        concern="mel",
+        concern=CONCERN["skin"],
         tuned=tuned,
     )
 
@@ -212,8 +226,8 @@ def skin_config(run: str, split: int) -> SkinConfig:
     return SkinConfig(**json.loads((Path(run) / "config.json").read_text()))
 
 
-def chest_task(config: Config, split: int, folder: Path, console: Console) -> Task:
-    """Features of the backbone as it comes, made once and cut by patient for every split."""
+def chest_features(config: Config, output_dir: Path) -> dict[str, Array]:
+    """Features (2, N, F) of all chest X-rays by the backbone as it comes, and of foreign images."""
     records = bc.read_chest_xray(config.chest)
     names = tuple(sorted(records["label"].unique()))
     model = bc.build_classifier(
@@ -225,12 +239,18 @@ def chest_task(config: Config, split: int, folder: Path, console: Console) -> Ta
     )
     outside = {
         "skin lesions": sample(bc.read_ham10000(config.skin), config.num_foreign),
-        "chest phantoms": phantoms("chest", config.num_foreign, folder.parent),
+        "chest phantoms": phantoms("chest", config.num_foreign, output_dir),
     }
-    shared = folder.parent / "chest"
-    seen = foreign_features(model, {"all": records, **outside}, both_sides, shared, console)
+    tables = {"all": records, **outside}
+    return view_features(model, tables, both_sides, output_dir / "chest", Console())
+
+
+def chest_task(config: Config, split: int, folder: Path, console: Console) -> Task:
+    """One patient-disjoint split of the chest X-rays."""
+    seen = chest_features(config, folder.parent)
     everything = seen.pop("all")
-    records = bc.split_records(records, seed=split)
+    records = bc.split_records(bc.read_chest_xray(config.chest), seed=split)
+    names = tuple(sorted(records["label"].unique()))
     part = {name: np.flatnonzero(records["split"] == name) for name in ("train", "val", "test")}
     codes = records["label"].map(names.index).to_numpy(np.int64)
     return Task(
@@ -244,11 +264,11 @@ def chest_task(config: Config, split: int, folder: Path, console: Console) -> Ta
         seen={"val": everything[:, part["val"]], "test": everything[:, part["test"]], **seen},
         labels={name: codes[part[name]] for name in ("val", "test")},
         groups={name: records["group"].to_numpy(str)[part[name]] for name in ("val", "test")},
-        concern="PNEUMONIA",
+        concern=CONCERN["chest"],
     )
 
 
-def foreign_features(
+def view_features(
     model: tf_keras.Model,
     tables: dict[str, pd.DataFrame],
     views: Callable[[Array], Iterable[Any]],
@@ -292,6 +312,9 @@ def phantoms(kind: str, number: int, folder: Path) -> pd.DataFrame:
     if not root.exists():
         bc.write_phantoms(root, kind=kind, num_images=number, seed=0)
     return (bc.read_ham10000 if kind == "skin" else bc.read_chest_xray)(root)
+
+
+TASKS = {"skin": skin_task, "chest": chest_task}
 
 
 # Heads
@@ -417,8 +440,8 @@ def linear_probe(task: Task) -> dict[str, Any]:
     return made | {"seconds": time.monotonic() - started}
 
 
-def parse(arguments: Sequence[str] | None = None) -> tuple[Config, Path]:
-    """The configuration and the output folder from the command line."""
+def parse(arguments: Sequence[str] | None = None) -> tuple[Config, Path, int]:
+    """The configuration, the output folder and the number of processes, from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormat)
     parser.add_argument("--skin", required=True, help="HAM10000 folder")
     parser.add_argument("--skin-run", required=True, nargs="+", help="of skin_lesions.py")
@@ -428,16 +451,18 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Config, Path]:
     parser.add_argument("--seeds", type=int, nargs="+", default=Config.seeds)
     parser.add_argument("--splits", type=int, nargs="+", default=Config.splits)
     parser.add_argument("--heads", nargs="+", choices=list(HEADS), default=Config.heads)
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
     given = vars(parser.parse_args(arguments))
-    out = given.pop("out")
+    out, jobs = given.pop("out"), given.pop("jobs")
     lists = {key: tuple(given.pop(key)) for key in ("seeds", "splits", "heads")}
     lists["skin_runs"] = tuple(given.pop("skin_run"))
-    return Config(**given, **lists), out
+    return Config(**given, **lists), out, jobs
 
 
 if __name__ == "__main__":
     try:
-        main(*parse())
+        config, out, jobs = parse()
+        main(config, out, jobs=jobs)
     except bc.InputError as error:
         print(f"posterior_comparison: {error}", file=sys.stderr)
         sys.exit(2)

@@ -97,10 +97,9 @@ def describe_parts(parts: EvaluationParts) -> dict[str, Any]:
     return {
         "rule": (
             "All validation images fit temperature and class bias (calibrating). For conformal "
-            "sets and the referral rule, temperature and class bias are those of half of the validation "
-            "groups, chosen by a hash of seed and name (first_half), and the thresholds are fitted "
-            "on one image of each group of the other half (guaranteeing). No group that is scored "
-            "fits anything."
+            "sets and the referral rule they are fitted on half of the validation groups, chosen "
+            "by a hash of seed and name (first_half), and the thresholds on one image of each "
+            "group of the other half (guaranteeing). No group that is scored fits anything."
         ),
         **numbers,
     }
