@@ -28,7 +28,13 @@ if TYPE_CHECKING:
         write_phantoms,
     )
     from bayescam.inference import draw_posterior
-    from bayescam.models import adapt_model, build_classifier, load_model, save_model
+    from bayescam.models import (
+        adapt_model,
+        build_classifier,
+        load_ensemble,
+        load_model,
+        save_model,
+    )
     from bayescam.types import InputError
     from bayescam.workflows import analyze, fit, summarize
 
@@ -40,6 +46,7 @@ __all__ = [
     "build_classifier",
     "draw_posterior",
     "fit",
+    "load_ensemble",
     "load_images",
     "load_model",
     "read_chest_xray",
@@ -72,7 +79,13 @@ __getattr__, __dir__ = lazy_names(
             "write_phantoms",
         ),
         "bayescam.inference": ("draw_posterior",),
-        "bayescam.models": ("adapt_model", "build_classifier", "load_model", "save_model"),
+        "bayescam.models": (
+            "adapt_model",
+            "build_classifier",
+            "load_ensemble",
+            "load_model",
+            "save_model",
+        ),
         "bayescam.types": ("InputError",),
         "bayescam.workflows": ("analyze", "fit", "summarize"),
     },
