@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import tf_keras
 
@@ -55,7 +56,7 @@ class ModelEnsemble:
         return f"ensemble of {len(self.members)}"
 
     @property
-    def input_shape(self) -> tuple[int | None, ...]:
+    def input_shape(self) -> tuple[Any, ...]:
         """Shape of the images, batch axis first, as that of a model."""
         return self.members[0].input_shape
 

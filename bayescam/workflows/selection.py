@@ -87,15 +87,13 @@ def _refuse_leaks(
         used = used.mask(used.isna() & chosen["group"].isin(trained_groups), "train")
     leaks = used.map(_USE).fillna(0) > chosen["split"].map(_USE).fillna(0)
     if leaks.any():
-        image = chosen[leaks].iloc[0]
-        as_split = (
-            "an image without split" if pd.isna(image["split"]) else f"a {image['split']} one"
-        )
+        image, use = chosen[leaks].iloc[0], used[leaks].iloc[0]
+        split = "unknown" if pd.isna(image["split"]) else image["split"]
         raise InputError(
             f"{int(leaks.sum())} of {len(chosen)} images would leak into the scores: "
-            f"{image['image_id']!r}, for example, was a {used[image.name]} image for {name} and is "
-            f"to be analyzed as {as_split}. Train all members on one split (bayescam train "
-            "--split-seed), or give --data without the images that one of them has seen"
+            f"{image['image_id']!r}, for example, was in split {use} of {name}, and here its split "
+            f"is {split}. Train all members on one split (bayescam train --split-seed), or give "
+            "--data without the images that one of them has seen"
         )
 
 

@@ -178,10 +178,10 @@ def test_one_split_is_taken_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("image", "use", "message"),
     [
-        ("c1", "train", "1 of 3 images would .*'c1', .* was a train image for B .* as a test one"),
-        ("c1", "val", "1 of 3 images would .*'c1', .* was a val image for B .* as a test one"),
-        ("b1", "train", "1 of 3 images would .*'b1', .* was a train image for B .* as a val one"),
-        ("a1", "test", "1 of 4 images would .*'a1', .* was a train image for A .* as a test one"),
+        ("c1", "train", "1 of 3 images would .*'c1', .* in split train of B, .* is test"),
+        ("c1", "val", "1 of 3 images would .*'c1', .* in split val of B, .* is test"),
+        ("b1", "train", "1 of 3 images would .*'b1', .* in split train of B, .* is val"),
+        ("a1", "test", "1 of 4 images would .*'a1', .* in split train of A, .* is test"),
     ],
 )
 def test_an_image_that_a_member_has_used_more_is_refused(order, image, use, message) -> None:
@@ -200,7 +200,7 @@ def test_a_group_that_a_member_has_trained_on_is_refused() -> None:
     """B does not know image c1, but has trained on c2 of the same lesion."""
     data = table(A, group="lesion ")
     other = table({"a1": "train", "b1": "val", "d1": "test", "c2": "train"}, group="lesion ")
-    with pytest.raises(InputError, match="'c1', for example, was a train image for B"):
+    with pytest.raises(InputError, match="'c1', for example, was in split train of B"):
         select_records(data, {"A": data, "B": other}, None)
 
 
@@ -210,10 +210,10 @@ def test_new_data_is_recognised_by_its_files() -> None:
     known = {"A": table(other), "B": table({**other, "c1": "train"})}
     elsewhere = table(A).assign(path="/elsewhere/" + table(A)["image_id"])
     assert len(select_records(elsewhere, known, None)) == 4
-    with pytest.raises(InputError, match="'c1', for example, was a train image for B"):
+    with pytest.raises(InputError, match="'c1', for example, was in split train of B"):
         select_records(table(A), known, None)
     unsplit = table(A).assign(split=None).astype({"split": "str"})
-    with pytest.raises(InputError, match="for B and is to be analyzed as an image without split"):
+    with pytest.raises(InputError, match="in split train of B, and here its split is unknown"):
         select_records(unsplit, known, None)
 
 
