@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bayescam.models import (
         adapt_model,
         build_classifier,
+        build_head,
         load_ensemble,
         load_model,
         save_model,
@@ -44,6 +45,7 @@ __all__ = [
     "analyze",
     "audit_records",
     "build_classifier",
+    "build_head",
     "draw_posterior",
     "fit",
     "load_ensemble",
@@ -82,6 +84,7 @@ __getattr__, __dir__ = lazy_names(
         "bayescam.models": (
             "adapt_model",
             "build_classifier",
+            "build_head",
             "load_ensemble",
             "load_model",
             "save_model",

@@ -349,26 +349,38 @@ def evaluate(
     ood: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Analysis of images from elsewhere.")
     ] = None,
+    strata: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Column of the records to split scores by, like sex."),
+    ] = None,
+    concern: Annotated[
+        str | None,
+        typer.Option(metavar="CLASS", help="Class whose silent misses are counted, like mel."),
+    ] = None,
+    coverage: Annotated[
+        float, typer.Option(help="Share of conformal sets that shall hold the right class.")
+    ] = 0.9,
+    target_risk: Annotated[
+        float, typer.Option(help="Error rate that the referral rule shall not exceed.")
+    ] = 0.1,
     seed: Seed = 0,
 ) -> None:
-    """Calibrate on validation images, score test images, and draw the figures."""
-    from bayescam.workflows.evaluate import evaluate_folder, scores_table
+    """Calibrate on validation images, score test images, and say what to do with them."""
+    from bayescam.workflows.evaluate import evaluate_folder
+    from bayescam.workflows.summary import describe_evaluation
 
-    evaluation = evaluate_folder(folder, calibration=calibration, ood=ood, seed=seed)
-    scored = evaluation["scored"]
-    typer.echo(f"{scored['split']}: {scored['num_images']} images of {scored['num_groups']} groups")
-    _print_table(scores_table(evaluation))
-    best = list(evaluation["referral"])[-1]
-    for rate, accuracy in evaluation["referral"][best]["predictive_entropy"][
-        "accuracy_at_referral"
-    ].items():
-        typer.echo(
-            f"accuracy when the most uncertain {float(rate):.0%} are referred: {accuracy:.3f}"
-        )
-    if evaluation["ood"] is not None:
-        for name, auroc in evaluation["ood"]["auroc"].items():
-            typer.echo(f"AUROC of {name.replace('_', ' ')}, here against {ood}: {auroc:.3f}")
-    typer.echo(f"written: {folder / 'evaluation.json'} and {folder / 'figures'}")
+    evaluation = evaluate_folder(
+        folder,
+        calibration=calibration,
+        ood=ood,
+        strata=strata,
+        class_of_concern=concern,
+        coverage=coverage,
+        target_risk=target_risk,
+        seed=seed,
+    )
+    typer.echo(describe_evaluation(evaluation))
+    typer.echo(f"written: evaluation.json, tables and figures in {folder}")
 
 
 @app.command()

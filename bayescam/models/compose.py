@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from os import PathLike
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Unpack, get_args
 
 import numpy as np
 import tf_keras
 
 from bayescam.models.backbones import backbone_layers, find_backbone, seed_weights
 from bayescam.models.devices import prepare_gpus
-from bayescam.models.heads import HeadKind, add_head
+from bayescam.models.heads import HeadKind, HeadOptions, add_head
 from bayescam.models.laplace import Covariance
 from bayescam.models.layers import (
     ClassLogits,
@@ -22,7 +22,7 @@ from bayescam.models.layers import (
 from bayescam.models.weights import load_weights
 from bayescam.types import InputError
 
-__all__ = ["HeadKind", "Pooling", "build_classifier"]
+__all__ = ["HeadKind", "Pooling", "build_classifier", "build_head"]
 
 Pooling = Literal["avg", "flatten"]
 
@@ -83,13 +83,8 @@ def build_classifier(
         (None, 2)
     """
     prepare_gpus()
-    names = check_class_names(class_names)
-    _check_choice("head", head, HeadKind)
     _check_choice("pooling", pooling, Pooling)
-    _check_choice("covariance", covariance, Covariance)
     found, shape = find_backbone(backbone), _check_input_shape(input_shape)
-    hidden_units = _check_hidden_units(hidden_units)
-    seeds = np.random.SeedSequence(seed).generate_state(len(hidden_units) + 2) >> 1
     images = tf_keras.Input(shape, name="images", dtype="float32")
     x = PixelNormalization(found.matrix, found.offset, name="pixel_normalization")(images)
     try:
@@ -98,23 +93,82 @@ def build_classifier(
         raise InputError(
             f"`input_shape` {shape} does not suit {found.name}: {str(error).split('; ')[0]}"
         ) from error
-    x = _features(x, pooling)
-    x = add_head(
-        x,
+    logits = _logits(
+        _features(x, pooling),
+        class_names,
         head,
-        (*hidden_units, len(names)),
-        [*(int(layer_seed) for layer_seed in seeds[2:]), int(seeds[1])],
+        hidden_units,
+        seed,
         prior_sd=prior_sd,
         num_train=num_train,
         dropout_rate=dropout_rate,
         num_members=num_members,
         covariance=covariance,
     )
-    model = tf_keras.Model(images, ClassLogits(names, name="class_logits")(x), name=found.name)
-    seed_weights(backbone_layers(model), int(seeds[0]))
+    model = tf_keras.Model(images, logits, name=found.name)
+    seed_weights(backbone_layers(model), _seeds(seed, 1)[0])
     if weights is not None:
         load_weights(model, weights)
     return model
+
+
+def build_head(
+    num_features: int,
+    *,
+    class_names: Sequence[str],
+    head: HeadKind = "flipout",
+    hidden_units: Sequence[int] = (),
+    seed: int = 0,
+    **options: Unpack[HeadOptions],
+) -> tf_keras.Model:
+    """Returns a classifier of cached features (N, F): a head as in `build_classifier`, alone.
+
+    With one set of features many heads are compared in the time that one backbone would take.
+
+    Args:
+        num_features: F.
+        class_names: The K classes, in the order of the labels.
+        head: As in `build_classifier`.
+        hidden_units: As in `build_classifier`.
+        seed: Of the head's initial weights; the same as in a classifier of this seed.
+        **options: Those of the head, as in `build_classifier`.
+
+    Raises:
+        InputError: If an argument does not fit.
+
+    Example:
+        >>> build_head(512, class_names=["benign", "malignant"], head="laplace").output_shape
+        (None, 2)
+    """
+    if num_features < 1:
+        raise InputError(f"`num_features` must be 1 or more; got {num_features}")
+    features = tf_keras.Input((num_features,), name="features", dtype="float32")
+    x = Standardization(name="standardization")(features)
+    logits = _logits(x, class_names, head, hidden_units, seed, **options)
+    return tf_keras.Model(features, logits, name="head")
+
+
+def _logits(
+    x: Any,  # noqa: ANN401
+    class_names: Sequence[str],
+    head: HeadKind,
+    hidden_units: Sequence[int],
+    seed: int,
+    **options: Unpack[HeadOptions],
+) -> Any:  # noqa: ANN401
+    """The head on standardised features, with the class names."""
+    names = check_class_names(class_names)
+    _check_choice("head", head, HeadKind)
+    _check_choice("covariance", options.get("covariance", "kronecker"), Covariance)
+    hidden = _check_hidden_units(hidden_units)
+    _, last, *before = _seeds(seed, len(hidden) + 2)
+    x = add_head(x, head, (*hidden, len(names)), [*before, last], **options)
+    return ClassLogits(names, name="class_logits")(x)
+
+
+def _seeds(seed: int, number: int) -> list[int]:
+    """Seeds of the backbone, the last layer, and the hidden layers."""
+    return [int(word) for word in np.random.SeedSequence(seed).generate_state(number) >> 1]
 
 
 def _features(x: Any, pooling: Pooling) -> Any:  # noqa: ANN401

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import tf_keras
 
@@ -16,7 +16,7 @@ from bayescam.models.mean_field import (
     ReparameterizationDense,
 )
 
-__all__ = ["HeadKind", "add_head"]
+__all__ = ["HeadKind", "HeadOptions", "add_head"]
 
 HeadKind = Literal[
     "flipout",
@@ -35,17 +35,27 @@ _MEAN_FIELD = {
 }
 
 
+class HeadOptions(TypedDict, total=False):
+    """What only some kinds of head need; the meanings are those of `build_classifier`."""
+
+    prior_sd: float
+    num_train: int | None
+    dropout_rate: float
+    num_members: int
+    covariance: Covariance
+
+
 def add_head(
     x: Any,  # noqa: ANN401 - a Keras tensor
     head: HeadKind,
     units: Sequence[int],
     seeds: Sequence[int],
     *,
-    prior_sd: float,
-    num_train: int | None,
-    dropout_rate: float,
-    num_members: int,
-    covariance: Covariance,
+    prior_sd: float = 0.15,
+    num_train: int | None = None,
+    dropout_rate: float = 0.5,
+    num_members: int = 5,
+    covariance: Covariance = "kronecker",
 ) -> Any:  # noqa: ANN401
     """Returns the logits of a head on features `x` (N, F).
 

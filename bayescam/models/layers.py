@@ -173,8 +173,9 @@ class SampledDropout(tf_keras.layers.Dropout):
         """
         if not 0 <= rate < 1:
             raise InputError(f"`dropout_rate` must be at least 0 and below 1; got {rate!r}")
-        super().__init__(rate, **kwargs)
-        self.seed = random.randrange(2**31) if self.seed is None else self.seed
+        seed = kwargs.pop("seed", None)
+        seed = random.randrange(2**31) if seed is None else seed
+        super().__init__(rate, seed=seed, **kwargs)
         self._count = CallCount()
 
     @property

@@ -24,7 +24,12 @@ from bayescam.uncertainty.decomposition import (
 from bayescam.uncertainty.exchangeability import one_per_group, refuse_shared_groups
 from bayescam.uncertainty.intervals import credible_interval
 from bayescam.uncertainty.labelwise import VarianceSplit, labelwise_variance
-from bayescam.uncertainty.montecarlo import MonteCarloError, check_draws, monte_carlo_error
+from bayescam.uncertainty.montecarlo import (
+    MonteCarloError,
+    check_draws,
+    draws_needed,
+    monte_carlo_error,
+)
 from bayescam.uncertainty.overlap import class_overlap
 from bayescam.uncertainty.referral import (
     ClassReferral,
@@ -34,6 +39,7 @@ from bayescam.uncertainty.referral import (
     risk_coverage,
     risk_coverage_curves,
 )
+from bayescam.uncertainty.referral_bootstrap import AurcResamples, bootstrap_aurc
 from bayescam.uncertainty.reliability import (
     Binning,
     ReliabilityCurve,
@@ -62,6 +68,7 @@ from bayescam.uncertainty.variation import variation_ratio
 __all__ = [
     "CALIBRATION_SCORES",
     "OVERALL_SCORES",
+    "AurcResamples",
     "Binning",
     "BootstrapScores",
     "BrierDecomposition",
@@ -83,6 +90,7 @@ __all__ = [
     "ShiftDetection",
     "VarianceSplit",
     "accuracy_at_referral",
+    "bootstrap_aurc",
     "brier_decomposition",
     "check_draws",
     "class_at_referral",
@@ -96,6 +104,7 @@ __all__ = [
     "decompose",
     "detect_shift",
     "detect_shift_by_score",
+    "draws_needed",
     "expected_calibration_error",
     "expected_entropy",
     "fit_calibration",

@@ -9,7 +9,7 @@ fails, get the closed form of Maritz and Jarrett 1978.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -22,7 +22,7 @@ from bayescam.uncertainty.overlap import overlap_without_each_draw
 from bayescam.uncertainty.validation import check_probs, check_several_draws
 from bayescam.uncertainty.variation import modal_share
 
-__all__ = ["MonteCarloError", "check_draws", "monte_carlo_error"]
+__all__ = ["MonteCarloError", "check_draws", "draws_needed", "monte_carlo_error"]
 
 _BLOCK_VALUES = 1_000_000  # probabilities in one block of images, 8 MB
 
@@ -43,6 +43,11 @@ class MonteCarloError:
         sd_probs: (N, K); jackknife.
         interval_lower: (N, K), of the equal-tailed interval; Maritz and Jarrett.
         interval_upper: (N, K), as `interval_lower`.
+        labelwise_aleatoric: (N, K), of `labelwise_variance`; `sd / sqrt(S)`.
+        labelwise_epistemic: (N, K), likewise; jackknife.
+        total_variance: (N,), of `covariance_traces`; jackknife.
+        aleatoric_variance: (N,), likewise; `sd / sqrt(S)`.
+        epistemic_variance: (N,), likewise; jackknife.
     """
 
     predictive_entropy: NDArray[np.float64]
@@ -54,6 +59,11 @@ class MonteCarloError:
     sd_probs: NDArray[np.float64]
     interval_lower: NDArray[np.float64]
     interval_upper: NDArray[np.float64]
+    labelwise_aleatoric: NDArray[np.float64]
+    labelwise_epistemic: NDArray[np.float64]
+    total_variance: NDArray[np.float64]
+    aleatoric_variance: NDArray[np.float64]
+    epistemic_variance: NDArray[np.float64]
 
     def as_dict(self) -> dict[str, NDArray[np.float64]]:
         """The errors by the name of their measure."""
@@ -120,7 +130,7 @@ def check_draws(
         >>> probs = np.array([[[1.0, 0.0]], [[0.0, 1.0]]] * 8)
         >>> check_draws(probs, measures=["variation_ratio"])
         'S = 16 draws are too few for variation_ratio: its Monte Carlo standard error is 0.125,
-        more than 0.05; S = 100 would be enough.'
+        and above 0.05 in 100 % of the images; S = 100 would be enough.'
     """
     draws = check_probs(probs)
     _check_demands(tolerance, image_share, measures)
@@ -132,22 +142,51 @@ def check_draws(
     if not draws.size:
         return None
     errors = monte_carlo_error(draws, level=level).as_dict()
-    reached = {name: float(np.quantile(errors[name], image_share)) for name in measures}
+    return draws_needed(
+        {name: errors[name] for name in measures},
+        len(draws),
+        tolerance=tolerance,
+        image_share=image_share,
+    )
+
+
+def draws_needed(
+    errors: Mapping[str, NDArray[np.float64]],
+    num_samples: int,
+    *,
+    tolerance: float = 0.05,
+    image_share: float = 0.95,
+) -> str | None:
+    """The line of `check_draws` from errors that are already known, or None if S suffices.
+
+    Args:
+        errors: Monte Carlo standard errors by the name of their measure, (N,) or (N, K) each.
+        num_samples: S.
+        tolerance: as in `check_draws`.
+        image_share: as in `check_draws`.
+    """
+    if not errors:
+        return None
+    reached = {name: float(np.quantile(error, image_share)) for name, error in errors.items()}
     worst = max(reached, key=reached.__getitem__)
     if reached[worst] <= tolerance:
         return None
-    enough = math.ceil(len(draws) * (reached[worst] / tolerance) ** 2 * (1.0 - 1e-12))
+    above = errors[worst].reshape(len(errors[worst]), -1).max(axis=1) > tolerance
+    enough = math.ceil(num_samples * (reached[worst] / tolerance) ** 2 * (1.0 - 1e-12))
     return (
-        f"S = {len(draws)} draws are too few for {worst}: its Monte Carlo standard error is "
-        f"{reached[worst]:.3g}, more than {tolerance:g}; S = {enough} would be enough."
+        f"S = {num_samples} draws are too few for {worst}: its Monte Carlo standard error is "
+        f"{reached[worst]:.3g}, and above {tolerance:g} in {100 * above.mean():.0f} % of the "
+        f"images; S = {enough} would be enough."
     )
 
 
 def _errors(draws: NDArray[np.float64], level: float) -> MonteCarloError:
     """The errors of draws (S, n, K), n images at a time."""
     num_samples = len(draws)
-    each = entropy(draws)
-    total = entropy(_mean_without_each(draws))
+    each, noise = entropy(draws), draws * (1.0 - draws)
+    without = _mean_without_each(draws)
+    of_variance = _variance_without_each(draws)
+    total = entropy(without)
     tail = (1.0 - level) / 2.0
     ordered = np.sort(draws, axis=0)
     return MonteCarloError(
@@ -157,9 +196,14 @@ def _errors(draws: NDArray[np.float64], level: float) -> MonteCarloError:
         variation_ratio=_error_of_share(1.0 - modal_share(draws), num_samples),
         class_overlap=_jackknife(overlap_without_each_draw(draws)),
         mean_probs=_error_of_mean(draws),
-        sd_probs=_jackknife(_sd_without_each(draws)),
+        sd_probs=_jackknife(np.sqrt(of_variance)),
         interval_lower=_error_of_quantile(ordered, tail),
         interval_upper=_error_of_quantile(ordered, 1.0 - tail),
+        labelwise_aleatoric=_error_of_mean(noise),
+        labelwise_epistemic=_jackknife(of_variance),
+        total_variance=_jackknife((without**2).sum(axis=2)),
+        aleatoric_variance=_error_of_mean(noise.sum(axis=2)),
+        epistemic_variance=_jackknife(of_variance.sum(axis=2)),
     )
 
 
@@ -197,12 +241,12 @@ def _mean_without_each(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return (values.sum(axis=0) - values) / (len(values) - 1)
 
 
-def _sd_without_each(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The standard deviations over all draws but one (divided by S - 1, the draws that remain)."""
+def _variance_without_each(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The variances over all draws but one (divided by S - 1, the draws that remain)."""
     left = len(values) - 1
     squares = (values - values.mean(axis=0)) ** 2
     variance = (squares.sum(axis=0) - squares * len(values) / left) / left
-    return np.sqrt(np.maximum(variance, 0.0))
+    return np.maximum(variance, 0.0)
 
 
 def _blocks(draws: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:

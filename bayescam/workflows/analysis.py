@@ -12,7 +12,7 @@ import xarray as xr
 from scipy.special import softmax
 
 from bayescam.types import Array, CamDraws, InputError
-from bayescam.uncertainty import credible_interval, decompose
+from bayescam.uncertainty import check_draws, credible_interval, decompose
 from bayescam.workflows.folders import package_versions
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bayescam.models import ModelEnsemble
 
 __all__ = [
+    "PRINTED_MEASURES",
     "Method",
     "analyze",
     "draw_members",
@@ -33,6 +34,16 @@ __all__ = [
 ]
 
 Method = Literal["gradcam"]
+PRINTED_MEASURES = (
+    "predictive_entropy",
+    "expected_entropy",
+    "mutual_information",
+    "mean_probs",
+    "sd_probs",
+    "interval_lower",
+    "interval_upper",
+)
+"""The measures in the table of `summarize` that have a Monte Carlo standard error."""
 
 
 def analyze(
@@ -170,16 +181,20 @@ def summarize(dataset: xr.Dataset, *, level: float = 0.95) -> pd.DataFrame:
     Returns:
         `image` (index), `predicted` (class of the largest mean probability), `confidence` (that
         probability), `p_<class>_mean`, `_sd`, `_lower` and `_upper` over the draws, and
-        `predictive_entropy`, `expected_entropy`, `mutual_information` in nats.
+        `predictive_entropy`, `expected_entropy`, `mutual_information` in nats. Where the draws are
+        too few for these numbers, a warning says how many would be enough; see `check_draws`.
     """
     if "logits" not in dataset or dataset["logits"].dims != ("draw", "image", "class"):
         raise InputError(
             "`dataset` must hold logits (draw, image, class), as bayescam.analyze returns; "
             f"got variables {sorted(map(str, dataset.data_vars))}"
         )
-    table = summarize_logits(
-        dataset["logits"].to_numpy(), [str(name) for name in dataset["class"].values], level=level
-    )
+    logits = dataset["logits"].to_numpy()
+    table = summarize_logits(logits, [str(name) for name in dataset["class"].values], level=level)
+    probs = softmax(logits.astype(np.float64), axis=-1)
+    line = check_draws(probs, measures=PRINTED_MEASURES, level=level)
+    if line is not None:
+        warnings.warn(line, stacklevel=2)
     table.insert(0, "image", dataset["image"].to_numpy())
     return table
 

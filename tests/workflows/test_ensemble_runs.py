@@ -73,6 +73,7 @@ def test_the_folder_holds_every_member_in_turn(runs, analysis: Path) -> None:
     assert manifest["settings"]["model"] == "+".join(load_run(run).fingerprint for run in runs)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # notes of small evaluations
 def test_evaluate_takes_it_and_knows_the_members(runs, analysis: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(analysis, tmp_path / "copy")
     evaluation = evaluate_folder(copy)
