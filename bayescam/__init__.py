@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         adapt_model,
         build_classifier,
         build_head,
+        load_ensemble,
         load_model,
         save_model,
     )
@@ -47,6 +48,7 @@ __all__ = [
     "build_head",
     "draw_posterior",
     "fit",
+    "load_ensemble",
     "load_images",
     "load_model",
     "read_chest_xray",
@@ -83,6 +85,7 @@ __getattr__, __dir__ = lazy_names(
             "adapt_model",
             "build_classifier",
             "build_head",
+            "load_ensemble",
             "load_model",
             "save_model",
         ),

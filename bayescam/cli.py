@@ -236,6 +236,12 @@ def train(
     published_split: Annotated[
         bool, typer.Option("--published-split", help="Keep the folders' own train and val.")
     ] = False,
+    split_seed: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Key of the split, for members of an ensemble.  [default: that of --seed]"
+        ),
+    ] = None,
     seed: Seed = 0,
 ) -> None:
     """Train a classifier on a data set and write a run folder."""
@@ -246,7 +252,12 @@ def train(
 
     config = TrainConfig(
         seed=seed,
-        data=DataConfig(source=data, published_split=published_split, augmentation=augmentation),
+        data=DataConfig(
+            source=data,
+            published_split=published_split,
+            split_seed=split_seed,
+            augmentation=augmentation,
+        ),
         model=ModelConfig(
             backbone=backbone,
             head=head,
@@ -279,7 +290,12 @@ def train(
 
 @app.command()
 def analyze(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of bayescam train.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN...", help="Folder of bayescam train; several are analyzed as one ensemble."
+        ),
+    ],
     out: Out,
     data: Annotated[
         str | None,
@@ -298,13 +314,16 @@ def analyze(
     batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 32,
     seed: Seed = 0,
 ) -> None:
-    """Write class probabilities and maps of posterior draws, for any number of images."""
+    """Write class probabilities and maps of posterior draws, for any number of images.
+
+    Of an ensemble of runs, each gives its share of the draws: models without a posterior one each.
+    """
     _load_tensorflow()
     from bayescam.data import read_records
     from bayescam.workflows.streaming import AnalysisOptions, analyze_records
 
     outcome = analyze_records(
-        run,
+        runs,
         None if data is None else read_records(data, published_split=True),
         out=out,
         options=AnalysisOptions(
@@ -383,6 +402,10 @@ def explain(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of bayescam train.")],
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
     out: Out,
+    member: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="RUN", help="One more run of an ensemble with RUN; can be repeated."),
+    ] = None,
     num_samples: NumSamples = 100,
     target_layer: TargetLayer = None,
     seed: Seed = 0,
@@ -392,7 +415,12 @@ def explain(
     from bayescam.workflows.explain import explain_images
 
     table = explain_images(
-        run, images, out=out, num_samples=num_samples, seed=seed, target_layer=target_layer
+        [run, *(member or [])],
+        images,
+        out=out,
+        num_samples=num_samples,
+        seed=seed,
+        target_layer=target_layer,
     )
     columns = ["predicted", "confidence", "predictive_entropy", "mutual_information"]
     _print_table(table.set_index("figure")[columns])

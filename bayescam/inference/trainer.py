@@ -12,9 +12,10 @@ import tensorflow as tf
 import tf_keras
 
 from bayescam.inference.checkpoint import Checkpoint
-from bayescam.inference.draws import draw_posterior, run_suffix
+from bayescam.inference.draws import run_suffix
 from bayescam.inference.elbo import class_weights, kl_divergence, kl_warmup, weighted_cross_entropy
 from bayescam.inference.features import FeatureCache, ProgressReport
+from bayescam.inference.posterior import draw_posterior
 from bayescam.inference.split import split_network
 from bayescam.inference.stages import Stage, frozen_batch_norm
 from bayescam.models.layers import SampledDropout

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bayescam.models.adapt import adapt_model
 from bayescam.models.backbones import backbone_layers, backbone_names
-from bayescam.models.compose import build_classifier, build_head, class_names
+from bayescam.models.compose import build_classifier, build_head
 from bayescam.models.ensemble import EnsembleDense
 from bayescam.models.graph import LayerGraph, Step, Value, flatten_model
 from bayescam.models.laplace import LaplaceDense
@@ -24,6 +24,7 @@ from bayescam.models.mean_field import (
     rademacher,
     variational_layers,
 )
+from bayescam.models.members import ModelEnsemble, class_names, load_ensemble
 from bayescam.models.saving import load_model, save_model
 from bayescam.models.weights import WeightsReport, load_weights
 
@@ -37,6 +38,7 @@ __all__ = [
     "MeanFieldDense",
     "ReparameterizationDense",
     "LayerGraph",
+    "ModelEnsemble",
     "PixelNormalization",
     "SampledDropout",
     "Standardization",
@@ -50,6 +52,7 @@ __all__ = [
     "build_head",
     "class_names",
     "flatten_model",
+    "load_ensemble",
     "load_model",
     "load_weights",
     "posterior_mean",

@@ -22,7 +22,7 @@ from bayescam.models.layers import (
 from bayescam.models.weights import load_weights
 from bayescam.types import InputError
 
-__all__ = ["HeadKind", "Pooling", "build_classifier", "build_head", "class_names"]
+__all__ = ["HeadKind", "Pooling", "build_classifier", "build_head"]
 
 Pooling = Literal["avg", "flatten"]
 
@@ -169,23 +169,6 @@ def _logits(
 def _seeds(seed: int, number: int) -> list[int]:
     """Seeds of the backbone, the last layer, and the hidden layers."""
     return [int(word) for word in np.random.SeedSequence(seed).generate_state(number) >> 1]
-
-
-def class_names(model: tf_keras.Model) -> tuple[str, ...]:
-    """Returns the names of the classes of a classifier, in the order of its logits.
-
-    Raises:
-        InputError: If the model does not end in `ClassLogits`.
-    """
-    last = model.layers[-1] if getattr(model, "layers", None) else None
-    if isinstance(last, tf_keras.Model):
-        return class_names(last)
-    if not isinstance(last, ClassLogits):
-        raise InputError(
-            f"`model` {getattr(model, 'name', model)!r} carries no class names; pass it through "
-            "bayescam.adapt_model(model, class_names=[...]) first"
-        )
-    return last.class_names
 
 
 def _features(x: Any, pooling: Pooling) -> Any:  # noqa: ANN401

@@ -31,11 +31,14 @@ class DataConfig(_Section):
     Attributes:
         source: `KIND:PATH`; `None` for records that were made in Python.
         published_split: keep the folders' own train and val where the reader cuts them again.
+        split_seed: of the split, for runs of other seeds on the same one, such as the members of an
+            ensemble; `None` for the seed of the run.
         augmentation: which random views the training images have.
     """
 
     source: str | None = None
     published_split: bool = False
+    split_seed: int | None = None
     augmentation: AugmentationName = "none"
 
 
@@ -58,7 +61,8 @@ class TrainConfig(_Section):
     """A whole training run.
 
     Attributes:
-        seed: of the split, the first weights, the views, the order of images and the draws.
+        seed: of the split (unless `data.split_seed` is given), the first weights, the views, the
+            order of images and the draws.
         data: which images.
         model: which network; `None` for a model that was made in Python.
         training: how to train; see `settings`, which has the seed.
