@@ -14,7 +14,13 @@ from bayescam.uncertainty.covariance import (
     covariance_split,
     covariance_traces,
 )
-from bayescam.uncertainty.coverage import SetScores, SetSummary, coverage_band, score_sets
+from bayescam.uncertainty.coverage import (
+    SetScores,
+    SetSummary,
+    coverage_band,
+    expected_coverage,
+    score_sets,
+)
 from bayescam.uncertainty.decomposition import (
     decompose,
     expected_entropy,
@@ -97,6 +103,7 @@ __all__ = [
     "detect_shift",
     "detect_shift_by_score",
     "expected_calibration_error",
+    "expected_coverage",
     "expected_entropy",
     "fit_calibration",
     "fit_conformal",
