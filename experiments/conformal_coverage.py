@@ -81,10 +81,14 @@ class Config:
 
 @dataclass(frozen=True)
 class Images:
-    """Calibrated mean probabilities (N, K) and labels (N,) of test images, one a group."""
+    """Calibrated mean probabilities (N, K), labels (N,) and names (N,) of test images, one a group.
+
+    The names key the numbers of the randomised sets, so those of two sources are independent.
+    """
 
     probs: Floats
     labels: NDArray[np.int64]
+    names: NDArray[np.str_]
 
 
 @dataclass(frozen=True)
@@ -137,7 +141,7 @@ def read_images(source: str, config: Config) -> Images:
     calibrated = fit_calibration(val_logits, val_labels).apply(logits)
     chosen = one_per_group(groups, seed=config.seed)
     probs = softmax(calibrated[:, chosen], axis=-1).mean(axis=0)
-    return Images(probs, labels[chosen])
+    return Images(probs, labels[chosen], np.array([f"{source}/{i}" for i in chosen]))
 
 
 def from_folder(source: str) -> list[tuple[Floats, NDArray[np.int64], Sequence[str]]]:
@@ -171,11 +175,11 @@ def run_splits(
     """Fits and counts in every split; the same splits for all methods."""
     method, randomised = METHODS[name]
     num_images, num_classes = images.probs.shape
-    keys = np.arange(num_images)
     counts, sizes = [], []
     for split in range(config.num_splits):
         order = np.random.default_rng([config.seed, split]).permutation(num_images)
         fit, rest = order[: num_images // 2], order[num_images // 2 :]
+        seed = config.num_splits * config.seed + split  # another for every split of every study
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="alpha .* needs")  # the band counts them
             predictor = fit_conformal(
@@ -185,10 +189,10 @@ def run_splits(
                 method=method,
                 randomised=randomised,
                 class_conditional=class_conditional,
-                keys=keys[fit],
-                seed=config.seed + split,
+                keys=images.names[fit],
+                seed=seed,
             )
-        sets = predictor.sets(images.probs[rest], keys=keys[rest], seed=config.seed + split)
+        sets = predictor.sets(images.probs[rest], keys=images.names[rest], seed=seed)
         truth = images.labels[rest]
         held = sets[np.arange(len(rest)), truth]
         counted = (truth[held], images.labels[fit], truth)
