@@ -2,8 +2,8 @@
 
 A mean over draws has the error `sd / sqrt(S)`. Other measures are computed again without each
 draw, for all draws at once, and the jackknife gives the error (Efron and Tibshirani 1993, equation
-11.5): `sqrt((S - 1) / S * sum_s (theta_-s - mean(theta_-s))^2)`. Quantiles, for which the jackknife
-fails, get the closed form of Maritz and Jarrett 1978.
+11.5): `sqrt((S - 1) / S * sum_s (theta_-s - mean(theta_-s))^2)`. Ends of intervals, for which the
+jackknife fails, have the errors of `interval_error`, whole matrices those of `covariance_error`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betainc
 
 from bayescam.types import InputError
 from bayescam.uncertainty.decomposition import entropy
+from bayescam.uncertainty.intervals import error_of_quantile
 from bayescam.uncertainty.overlap import overlap_without_each_draw
 from bayescam.uncertainty.validation import check_probs, check_several_draws
 from bayescam.uncertainty.variation import modal_share
@@ -41,8 +41,15 @@ class MonteCarloError:
             S is below 100.
         mean_probs: (N, K); `sd / sqrt(S)`.
         sd_probs: (N, K); jackknife.
-        interval_lower: (N, K), of the equal-tailed interval; Maritz and Jarrett.
+        interval_lower: (N, K), of the equal-tailed interval; as `interval_error`.
         interval_upper: (N, K), as `interval_lower`.
+        aleatoric_variance: (N, K), of `labelwise_variance`; `sd / sqrt(S)`.
+        epistemic_variance: (N, K), of `labelwise_variance`; jackknife.
+        total_variance: (N, K), of `labelwise_variance`; jackknife, crude where the mean
+            probability is near 1/2, since `m * (1 - m)` has no slope there.
+        aleatoric_trace: (N,), of `covariance_traces`; `sd / sqrt(S)`.
+        epistemic_trace: (N,), of `covariance_traces`; jackknife.
+        total_trace: (N,), of `covariance_traces`; jackknife.
     """
 
     predictive_entropy: NDArray[np.float64]
@@ -54,6 +61,12 @@ class MonteCarloError:
     sd_probs: NDArray[np.float64]
     interval_lower: NDArray[np.float64]
     interval_upper: NDArray[np.float64]
+    aleatoric_variance: NDArray[np.float64]
+    epistemic_variance: NDArray[np.float64]
+    total_variance: NDArray[np.float64]
+    aleatoric_trace: NDArray[np.float64]
+    epistemic_trace: NDArray[np.float64]
+    total_trace: NDArray[np.float64]
 
     def as_dict(self) -> dict[str, NDArray[np.float64]]:
         """The errors by the name of their measure."""
@@ -68,8 +81,7 @@ def monte_carlo_error(probs: ArrayLike, *, level: float = 0.95) -> MonteCarloErr
 
     The draws are taken as independent, as those of `draw_posterior` are. The errors are estimates
     themselves: crude below some ten draws, and those of the interval below `2 / (1 - level)`
-    draws, where its ends are the extremes. Highest-density intervals have no standard error of
-    this kind: their ends converge as `S^(-1/3)`.
+    draws, where its ends are the extremes. For highest-density intervals see `interval_error`.
 
     Args:
         probs: draws of class probabilities, shape (S, N, K); rows sum to one.
@@ -147,7 +159,9 @@ def _errors(draws: NDArray[np.float64], level: float) -> MonteCarloError:
     """The errors of draws (S, n, K), n images at a time."""
     num_samples = len(draws)
     each = entropy(draws)
-    total = entropy(_mean_without_each(draws))
+    mean = _mean_without_each(draws)
+    total = entropy(mean)
+    within, between = draws * (1.0 - draws), _variance_without_each(draws)
     tail = (1.0 - level) / 2.0
     ordered = np.sort(draws, axis=0)
     return MonteCarloError(
@@ -157,9 +171,15 @@ def _errors(draws: NDArray[np.float64], level: float) -> MonteCarloError:
         variation_ratio=_error_of_share(1.0 - modal_share(draws), num_samples),
         class_overlap=_jackknife(overlap_without_each_draw(draws)),
         mean_probs=_error_of_mean(draws),
-        sd_probs=_jackknife(_sd_without_each(draws)),
-        interval_lower=_error_of_quantile(ordered, tail),
-        interval_upper=_error_of_quantile(ordered, 1.0 - tail),
+        sd_probs=_jackknife(np.sqrt(between)),
+        interval_lower=error_of_quantile(ordered, tail),
+        interval_upper=error_of_quantile(ordered, 1.0 - tail),
+        aleatoric_variance=_error_of_mean(within),
+        epistemic_variance=_jackknife(between),
+        total_variance=_jackknife(mean * (1.0 - mean)),
+        aleatoric_trace=_error_of_mean(within.sum(axis=2)),
+        epistemic_trace=_jackknife(between.sum(axis=2)),
+        total_trace=_jackknife((mean * (1.0 - mean)).sum(axis=2)),
     )
 
 
@@ -178,31 +198,17 @@ def _error_of_share(share: NDArray[np.float64], num_samples: int) -> NDArray[np.
     return np.sqrt(smooth * (1.0 - smooth) / num_samples)
 
 
-def _error_of_quantile(ordered: NDArray[np.float64], share: float) -> NDArray[np.float64]:
-    """The standard error of a quantile of sorted draws (S, ...): its bootstrap sd in closed form.
-
-    Maritz and Jarrett 1978, section 2: the order statistic r is the draw i with the probability
-    that a Beta(r, S - r + 1) variable lies in `((i - 1) / S, i / S]`. Linear interpolation puts
-    the quantile at `r = (S - 1) * share + 1`, here taken as it is, a fraction too.
-    """
-    num_samples = len(ordered)
-    rank = (num_samples - 1) * share + 1.0
-    weight = np.diff(betainc(rank, num_samples - rank + 1.0, np.linspace(0, 1, num_samples + 1)))
-    centred = ordered - np.tensordot(weight, ordered, axes=1)
-    return np.sqrt(np.tensordot(weight, centred**2, axes=1))
-
-
 def _mean_without_each(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """The means over all draws but one, of the shape of `values` (S, ...)."""
     return (values.sum(axis=0) - values) / (len(values) - 1)
 
 
-def _sd_without_each(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The standard deviations over all draws but one (divided by S - 1, the draws that remain)."""
+def _variance_without_each(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The variances over all draws but one (divided by S - 1, the draws that remain)."""
     left = len(values) - 1
     squares = (values - values.mean(axis=0)) ** 2
     variance = (squares.sum(axis=0) - squares * len(values) / left) / left
-    return np.sqrt(np.maximum(variance, 0.0))
+    return np.maximum(variance, 0.0)
 
 
 def _blocks(draws: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
