@@ -162,7 +162,7 @@ def _parts(num_validation: ArrayLike, num_images: ArrayLike, alpha: float) -> ND
     if not parts.size or (parts < 0).any() or parts[:, 1].sum() < 1:
         raise InputError(
             f"`num_validation` must not be negative and `num_images` at least 1; got "
-            f"{num_validation} and {num_images}."
+            f"{num_validation!r} and {num_images!r}."
         )
     return parts
 
@@ -172,7 +172,7 @@ def _covered_probabilities(
 ) -> NDArray[np.float64]:
     """Of 0 to `total` covered images: a product of Fourier transforms, one a threshold."""
     if len(parts) == 1:
-        return _beta_binomial(*parts[0], alpha)
+        return _beta_binomial(parts[0, 0], parts[0, 1], alpha)
     transform = np.ones((total + 1) // 2 + 1, dtype=complex)
     for (n, m), repeats in zip(*np.unique(parts, axis=0, return_counts=True), strict=True):
         transform *= np.fft.rfft(_beta_binomial(n, m, alpha), total + 1) ** repeats

@@ -61,6 +61,8 @@ def test_band_of_several_thresholds_is_the_one_of_counted_orders() -> None:
     assert band == pytest.approx(tuple(expected))
     mean = (2 * one @ np.arange(31) + 4) / 64
     assert expected_coverage([19, 5, 19], [30, 4, 30], alpha=0.1) == pytest.approx(mean)
+    nothing = coverage_band([19, 7], [30, 0], alpha=0.1)  # a class without images in a split
+    assert nothing == coverage_band(19, 30, alpha=0.1)
 
 
 def test_the_mean_of_many_splits_is_normal_about_the_promise() -> None:
