@@ -3,26 +3,34 @@
 from bayescam.uncertainty.bootstrap import BootstrapScores, group_bootstrap
 from bayescam.uncertainty.brier import BrierDecomposition, brier_decomposition
 from bayescam.uncertainty.calibration import Calibration, cross_fit_logits, fit_calibration
-from bayescam.uncertainty.conformal import (
-    ConformalMethod,
-    ConformalPredictor,
-    ConformalScore,
-    fit_conformal,
-)
+from bayescam.uncertainty.conformal import ConformalPredictor, fit_conformal
+from bayescam.uncertainty.conformal_score import ConformalMethod, ConformalScore
 from bayescam.uncertainty.covariance import (
     CovarianceSplit,
+    covariance_error,
     covariance_split,
     covariance_traces,
 )
-from bayescam.uncertainty.coverage import SetScores, SetSummary, coverage_band, score_sets
+from bayescam.uncertainty.coverage import (
+    SetScores,
+    SetSummary,
+    coverage_band,
+    expected_coverage,
+    score_sets,
+)
 from bayescam.uncertainty.decomposition import (
     decompose,
     expected_entropy,
     mutual_information,
     predictive_entropy,
 )
+from bayescam.uncertainty.distance import (
+    DiagonalDistance,
+    MahalanobisDistance,
+    fit_mahalanobis,
+)
 from bayescam.uncertainty.exchangeability import one_per_group, refuse_shared_groups
-from bayescam.uncertainty.intervals import credible_interval
+from bayescam.uncertainty.intervals import credible_interval, interval_error
 from bayescam.uncertainty.labelwise import VarianceSplit, labelwise_variance
 from bayescam.uncertainty.montecarlo import (
     MonteCarloError,
@@ -55,14 +63,7 @@ from bayescam.uncertainty.scoring import (
     score_names,
     score_predictions,
 )
-from bayescam.uncertainty.shift import (
-    DiagonalDistance,
-    MahalanobisDistance,
-    ShiftDetection,
-    detect_shift,
-    detect_shift_by_score,
-    fit_mahalanobis,
-)
+from bayescam.uncertainty.shift import ShiftDetection, detect_shift, detect_shift_by_score
 from bayescam.uncertainty.variation import variation_ratio
 
 __all__ = [
@@ -96,6 +97,7 @@ __all__ = [
     "class_at_referral",
     "class_overlap",
     "classwise_calibration_error",
+    "covariance_error",
     "covariance_split",
     "covariance_traces",
     "coverage_band",
@@ -106,12 +108,14 @@ __all__ = [
     "detect_shift_by_score",
     "draws_needed",
     "expected_calibration_error",
+    "expected_coverage",
     "expected_entropy",
     "fit_calibration",
     "fit_conformal",
     "fit_mahalanobis",
     "fit_referral_rule",
     "group_bootstrap",
+    "interval_error",
     "labelwise_variance",
     "monte_carlo_error",
     "mutual_information",

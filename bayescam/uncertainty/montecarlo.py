@@ -2,8 +2,8 @@
 
 A mean over draws has the error `sd / sqrt(S)`. Other measures are computed again without each
 draw, for all draws at once, and the jackknife gives the error (Efron and Tibshirani 1993, equation
-11.5): `sqrt((S - 1) / S * sum_s (theta_-s - mean(theta_-s))^2)`. Quantiles, for which the jackknife
-fails, get the closed form of Maritz and Jarrett 1978.
+11.5): `sqrt((S - 1) / S * sum_s (theta_-s - mean(theta_-s))^2)`. Ends of intervals, for which the
+jackknife fails, have the errors of `interval_error`, whole matrices those of `covariance_error`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betainc
 
 from bayescam.types import InputError
 from bayescam.uncertainty.decomposition import entropy
+from bayescam.uncertainty.intervals import error_of_quantile
 from bayescam.uncertainty.overlap import overlap_without_each_draw
 from bayescam.uncertainty.validation import check_probs, check_several_draws
 from bayescam.uncertainty.variation import modal_share
@@ -41,7 +41,7 @@ class MonteCarloError:
             S is below 100.
         mean_probs: (N, K); `sd / sqrt(S)`.
         sd_probs: (N, K); jackknife.
-        interval_lower: (N, K), of the equal-tailed interval; Maritz and Jarrett.
+        interval_lower: (N, K), of the equal-tailed interval; as `interval_error`.
         interval_upper: (N, K), as `interval_lower`.
         labelwise_aleatoric: (N, K), of `labelwise_variance`; `sd / sqrt(S)`.
         labelwise_epistemic: (N, K), likewise; jackknife.
@@ -78,8 +78,7 @@ def monte_carlo_error(probs: ArrayLike, *, level: float = 0.95) -> MonteCarloErr
 
     The draws are taken as independent, as those of `draw_posterior` are. The errors are estimates
     themselves: crude below some ten draws, and those of the interval below `2 / (1 - level)`
-    draws, where its ends are the extremes. Highest-density intervals have no standard error of
-    this kind: their ends converge as `S^(-1/3)`.
+    draws, where its ends are the extremes. For highest-density intervals see `interval_error`.
 
     Args:
         probs: draws of class probabilities, shape (S, N, K); rows sum to one.
@@ -197,8 +196,8 @@ def _errors(draws: NDArray[np.float64], level: float) -> MonteCarloError:
         class_overlap=_jackknife(overlap_without_each_draw(draws)),
         mean_probs=_error_of_mean(draws),
         sd_probs=_jackknife(np.sqrt(of_variance)),
-        interval_lower=_error_of_quantile(ordered, tail),
-        interval_upper=_error_of_quantile(ordered, 1.0 - tail),
+        interval_lower=error_of_quantile(ordered, tail),
+        interval_upper=error_of_quantile(ordered, 1.0 - tail),
         labelwise_aleatoric=_error_of_mean(noise),
         labelwise_epistemic=_jackknife(of_variance),
         total_variance=_jackknife((without**2).sum(axis=2)),
@@ -220,20 +219,6 @@ def _error_of_share(share: NDArray[np.float64], num_samples: int) -> NDArray[np.
     """The binomial error of a share, smoothed towards one half by one success and one failure."""
     smooth = (share * num_samples + 1.0) / (num_samples + 2.0)
     return np.sqrt(smooth * (1.0 - smooth) / num_samples)
-
-
-def _error_of_quantile(ordered: NDArray[np.float64], share: float) -> NDArray[np.float64]:
-    """The standard error of a quantile of sorted draws (S, ...): its bootstrap sd in closed form.
-
-    Maritz and Jarrett 1978, section 2: the order statistic r is the draw i with the probability
-    that a Beta(r, S - r + 1) variable lies in `((i - 1) / S, i / S]`. Linear interpolation puts
-    the quantile at `r = (S - 1) * share + 1`, here taken as it is, a fraction too.
-    """
-    num_samples = len(ordered)
-    rank = (num_samples - 1) * share + 1.0
-    weight = np.diff(betainc(rank, num_samples - rank + 1.0, np.linspace(0, 1, num_samples + 1)))
-    centred = ordered - np.tensordot(weight, ordered, axes=1)
-    return np.sqrt(np.tensordot(weight, centred**2, axes=1))
 
 
 def _mean_without_each(values: NDArray[np.float64]) -> NDArray[np.float64]:

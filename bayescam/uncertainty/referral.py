@@ -28,7 +28,7 @@ class RiskCoverage:
     Attributes:
         coverage: (N,), share of images kept: 1/N, 2/N, ..., 1.
         risk: (N,), share of wrong images among those kept.
-        aurc: area under the curve, the mean of `risk` (Geifman et al. 2019, equation 2).
+        aurc: area under the curve, the mean of `risk` (Geifman et al. 2019).
     """
 
     coverage: NDArray[np.float64]

@@ -152,8 +152,13 @@ def assign_bins(values: NDArray[np.float64], num_bins: int, binning: Binning) ->
 
 
 def confidence_bins(confidence: NDArray[np.float64], num_bins: int) -> NDArray[np.int64]:
-    """The bin of each confidence, `floor(confidence * num_bins)`, 1.0 in the last bin."""
-    return np.clip((confidence * num_bins).astype(np.int64), 0, num_bins - 1)
+    """The bin of each confidence, an edge in the bin above it and 1.0 in the last bin.
+
+    Compared with the edges themselves: `floor(confidence * num_bins)` puts some edges, such as
+    1/49 of 49 bins, into the bin below.
+    """
+    inner = np.linspace(0.0, 1.0, num_bins + 1)[1:-1]
+    return np.searchsorted(inner, confidence, side="right")
 
 
 def mass_bins(not_above: NDArray[np.int64], num_bins: int) -> NDArray[np.int64]:

@@ -22,7 +22,9 @@ _SUM_TOLERANCE = 1e-3  # probabilities kept in half precision still pass
 
 
 def check_probs(probs: ArrayLike, *, name: str = "probs") -> NDArray[np.float64]:
-    """Draws of probabilities as float64 of shape (S, N, K).
+    """Draws of probabilities as float64 of shape (S, N, K), rows rescaled to sum to one exactly.
+
+    So entropies never exceed `log K`, not even those of probabilities kept in half precision.
 
     Raises:
         InputError: wrong number of axes, no draws or fewer than two classes, values that are not
@@ -32,8 +34,7 @@ def check_probs(probs: ArrayLike, *, name: str = "probs") -> NDArray[np.float64]
     if array.ndim != 3:
         hint = " Is the draw axis missing?" if array.ndim == 2 else ""
         raise InputError(f"`{name}` must have shape (S, N, K); got {array.shape}.{hint}")
-    _check_rows(array, name)
-    return array
+    return _checked_rows(array, name)
 
 
 def check_several_draws(probs: ArrayLike, measure: str) -> NDArray[np.float64]:
@@ -61,10 +62,9 @@ def check_mean_probs(mean_probs: ArrayLike, *, name: str = "mean_probs") -> NDAr
     if array.ndim != 2:
         hint = " Take the mean over the draw axis first." if array.ndim == 3 else ""
         raise InputError(f"`{name}` must have shape (N, K); got {array.shape}.{hint}")
-    _check_rows(array, name)
     if len(array) == 0:
         raise InputError(f"`{name}` has no images: its shape is {array.shape}.")
-    return array / array.sum(axis=1, keepdims=True)
+    return _checked_rows(array, name)
 
 
 def check_logits(logits: ArrayLike, *, name: str = "logits") -> NDArray[np.float64]:
@@ -132,7 +132,8 @@ def _float_array(values: ArrayLike, name: str) -> NDArray[np.float64]:
     return array
 
 
-def _check_rows(array: NDArray[np.float64], name: str) -> None:
+def _checked_rows(array: NDArray[np.float64], name: str) -> NDArray[np.float64]:
+    """Rows (last axis) not below zero and of sum one, once they are seen to be nearly so."""
     if array.shape[0] == 0 or array.shape[-1] < 2:
         raise InputError(
             f"`{name}` must have at least one draw and two classes; got {array.shape}."
@@ -146,3 +147,5 @@ def _check_rows(array: NDArray[np.float64], name: str) -> None:
         raise InputError(
             f"Rows of `{name}` must sum to one; one sums to {worst:.4g}. Are these logits?"
         )
+    clipped = np.maximum(array, 0.0)
+    return clipped / clipped.sum(axis=-1, keepdims=True)

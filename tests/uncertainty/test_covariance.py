@@ -2,10 +2,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.special import softmax
 
 from bayescam.types import InputError
-from bayescam.uncertainty import covariance_split, covariance_traces, labelwise_variance
+from bayescam.uncertainty import (
+    covariance_error,
+    covariance_split,
+    covariance_traces,
+    labelwise_variance,
+    monte_carlo_error,
+)
 
 
 def random_probs(seed: int, scale: float = 2.0) -> np.ndarray:
@@ -56,9 +63,38 @@ def test_traces_are_the_sums_of_the_labelwise_variances() -> None:
         np.testing.assert_array_equal(getattr(direct, part), getattr(summed, part))
 
 
+def test_errors_are_those_of_means_and_of_a_slow_jackknife() -> None:
+    probs = random_probs(6)
+    aleatoric, epistemic = covariance_error(probs)
+    left_out = [covariance_split(np.delete(probs, s, axis=0)) for s in range(9)]
+    for name, error in (("aleatoric", aleatoric), ("epistemic", epistemic)):
+        values = np.array([getattr(part, name) for part in left_out])
+        slow = np.sqrt(8 / 9 * ((values - values.mean(axis=0)) ** 2).sum(axis=0))
+        np.testing.assert_allclose(error, slow, rtol=1e-9)
+    each = np.array([np.diag(p) - np.outer(p, p) for p in probs[:, 0]])
+    np.testing.assert_allclose(aleatoric[0], stats.sem(each, axis=0), rtol=1e-9)
+    errors = monte_carlo_error(probs)
+    for error, known in (
+        (aleatoric, errors.aleatoric_variance),
+        (epistemic, errors.epistemic_variance),
+    ):
+        np.testing.assert_allclose(np.diagonal(error, axis1=1, axis2=2), known, rtol=1e-9)
+
+
+def test_errors_have_the_size_of_the_spread_of_the_estimates() -> None:
+    probs = np.random.default_rng(7).dirichlet([2.0, 1.5, 1.0], size=(100, 1500))
+    split, errors = covariance_split(probs), covariance_error(probs)
+    for estimate, error in zip((split.aleatoric, split.epistemic), errors, strict=True):
+        ratio = np.sqrt((error**2).mean(axis=0)) / estimate.std(axis=0)
+        noise = np.sqrt((stats.kurtosis(estimate, axis=0, fisher=False) - 1) / (4 * 1500))
+        assert (np.abs(ratio - 1) < 0.05 + 5 * noise).all()
+
+
 def test_one_draw_is_refused_by_name() -> None:
     one = np.full((1, 3, 2), 0.5)
     with pytest.raises(InputError, match=r"`covariance_split` compares draws.*S = 1"):
         covariance_split(one)
     with pytest.raises(InputError, match=r"`covariance_traces` compares draws.*S = 1"):
         covariance_traces(one)
+    with pytest.raises(InputError, match=r"`covariance_error` compares draws.*S = 1"):
+        covariance_error(one)

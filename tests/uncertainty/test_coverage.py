@@ -5,9 +5,10 @@ from math import comb
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from bayescam.types import InputError
-from bayescam.uncertainty import coverage_band, score_sets
+from bayescam.uncertainty import coverage_band, expected_coverage, score_sets
 
 
 def test_scores_by_hand() -> None:
@@ -51,6 +52,30 @@ def test_band_is_the_one_of_counted_orders(n, m, alpha, rank) -> None:
     assert coverage_band(n, m, alpha=alpha, level=0.95) == pytest.approx(expected)
 
 
+def test_band_of_several_thresholds_is_the_one_of_counted_orders() -> None:
+    """Two splits of 19 and 30, and one of 5 and 4 that has too few for a threshold."""
+    one = np.array([float(p) for p in covered_probabilities(19, 30, 18)])
+    below = np.cumsum(np.convolve(one, one))
+    expected = (np.searchsorted(below, [0.005, 0.995]) + 4) / 64
+    band = coverage_band([19, 5, 19], [30, 4, 30], alpha=0.1)
+    assert band == pytest.approx(tuple(expected))
+    mean = (2 * one @ np.arange(31) + 4) / 64
+    assert expected_coverage([19, 5, 19], [30, 4, 30], alpha=0.1) == pytest.approx(mean)
+    nothing = coverage_band([19, 7], [30, 0], alpha=0.1)  # a class without images in a split
+    assert nothing == coverage_band(19, 30, alpha=0.1)
+
+
+def test_the_mean_of_many_splits_is_normal_about_the_promise() -> None:
+    n, m, splits = 250, 350, 200
+    lower, upper = coverage_band([n] * splits, [m] * splits, alpha=0.1)
+    rank = 226  # ceil(251 * 0.9)
+    mean = rank / (n + 1)
+    one = mean * (1 - mean) / (n + 2) * (n + m + 1) / m  # variance of a beta-binomial share
+    width = stats.norm.ppf(0.995) * np.sqrt(one / splits)
+    assert (lower, upper) == pytest.approx((mean - width, mean + width), abs=0.02 * width)
+    assert expected_coverage(n, m, alpha=0.1) == pytest.approx(mean)
+
+
 def test_band_narrows_to_the_promise_and_is_one_without_a_threshold() -> None:
     lower, upper = coverage_band(20_000, 20_000, alpha=0.1, level=0.99)
     assert lower == pytest.approx(0.9, abs=0.01)
@@ -72,3 +97,5 @@ def test_bad_input_is_refused() -> None:
         coverage_band(10, 10, alpha=0.1, level=99)
     with pytest.raises(InputError, match="`num_images` at least 1; got 10 and 0"):
         coverage_band(10, 0, alpha=0.1)
+    with pytest.raises(InputError, match="`alpha`"):
+        expected_coverage(10, 10, alpha=10)

@@ -31,6 +31,20 @@ def test_confidence_one_falls_in_the_last_bin_and_edges_belong_to_the_upper_bin(
     assert expected_calibration_error([[1.0, 0.0]], [1]) == 1.0
 
 
+@pytest.mark.parametrize("num_bins", [15, 49, 50, 100])
+def test_every_edge_and_its_neighbours_fall_where_the_edges_say(num_bins: int) -> None:
+    """49 * (1 / 49) is below 1, so counting by `floor(confidence * num_bins)` would not do."""
+    edges = np.linspace(0, 1, num_bins + 1)
+    edges = edges[edges > 0.51]
+    values = np.concatenate([edges[:-1], np.nextafter(edges, 0), np.nextafter(edges[:-1], 1), [1]])
+    for value in values:
+        curve = reliability_curve([[value, 1 - value]], [0], num_bins=num_bins)
+        b = int(curve.count.argmax())
+        mean = value / (value + (1 - value))
+        assert curve.edges[b] <= mean
+        assert mean < curve.edges[b + 1] or (mean == 1.0 and b == num_bins - 1)
+
+
 def test_agrees_with_a_loop_over_bins_and_with_tfp() -> None:
     tfp = pytest.importorskip("tensorflow_probability")
     rng = np.random.default_rng(0)
