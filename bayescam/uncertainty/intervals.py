@@ -61,9 +61,11 @@ def interval_error(
 
     Ends of equal-tailed intervals are quantiles: the closed form of their bootstrap sd (Maritz and
     Jarrett 1978). Ends of highest-density intervals have none, and converge slowly, as `S^(-1/3)`;
-    their error is the sd over resamples of the draws. It was within 15 % of the true one for 30 to
-    400 draws of beta laws, at levels 0.5 and 0.95, except that an end which sits on the smallest
-    draw, with hardly any error, is given too large a one. A resample is the same for all elements.
+    their error is the sd over resamples of the draws. For 30 to 400 draws, at levels 0.5 and 0.95,
+    it was within 15 % of the true one for two humped beta laws. For one piled up at zero,
+    Beta(0.3, 6), that of the upper end was 0.9 to 1.4 times the true one; that of the lower end,
+    which sits on the smallest draw and hardly moves, many times too large. A resample is the same
+    for all elements.
 
     Args:
         draws: shape (S, ...), at least two, taken as independent.
