@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 
+import conformal_coverage as study
 import numpy as np
 import pytest
-
-SCRIPT = Path(__file__).parents[2] / "experiments" / "conformal_coverage.py"
-
-
-@pytest.fixture(scope="module")
-def study():
-    spec = importlib.util.spec_from_file_location("conformal_coverage", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["conformal_coverage"] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def write_results(path: Path, *, shared: bool = False) -> Path:
@@ -36,7 +24,7 @@ def write_results(path: Path, *, shared: bool = False) -> Path:
     return path
 
 
-def test_every_row_of_an_honest_source_keeps_the_promise(study, tmp_path, capsys):
+def test_every_row_of_an_honest_source_keeps_the_promise(tmp_path, capsys):
     path = write_results(tmp_path / "seed_0.npz")
     config = study.Config(
         (str(path),), head="flipout", alphas=(0.2,), num_splits=25, level=1 - 1e-6
@@ -53,14 +41,14 @@ def test_every_row_of_an_honest_source_keeps_the_promise(study, tmp_path, capsys
     assert "4 of 4 deterministic rows keep the promise." in out
 
 
-def splits_of(study, covered: list[list[int]]):
+def splits_of(covered: list[list[int]]):
     shape = np.shape(covered)
     return study.Splits(np.array(covered), np.full(shape, 19), np.full(shape, 40), 1.0, 0.0)
 
 
-def test_a_broken_promise_is_seen(study):
+def test_a_broken_promise_is_seen():
     """Two classes of 19 and 40 images at alpha 0.1: 35.1 of 39 and 18 of 20 are promised."""
-    right = splits_of(study, [[36, 36]] * 50)
+    right = splits_of([[36, 36]] * 50)
     row = study.judge(right, "LAC", True, 0.1, 0.99)
     assert (row["kept"], row["promised"], row["coverage"]) == ("yes", 0.9, 0.9)
     for name, covered, kept in (
@@ -69,20 +57,17 @@ def test_a_broken_promise_is_seen(study):
         ("APS, deterministic", 40, "yes"),
         ("APS, deterministic", 35, "NO"),
     ):
-        assert (
-            study.judge(splits_of(study, [[covered] * 2] * 50), name, True, 0.1, 0.99)["kept"]
-            == kept
-        )
-    uneven = splits_of(study, [[40, 32]] * 50)
+        assert study.judge(splits_of([[covered] * 2] * 50), name, True, 0.1, 0.99)["kept"] == kept
+    uneven = splits_of([[40, 32]] * 50)
     assert study.judge(uneven, "LAC", True, 0.1, 0.99)["lowest class"] == pytest.approx(0.8)
 
 
-def test_marginal_thresholds_count_all_classes_together(study):
-    row = study.judge(splits_of(study, [[36, 36]] * 50), "LAC", False, 0.1, 0.99)
+def test_marginal_thresholds_count_all_classes_together():
+    row = study.judge(splits_of([[36, 36]] * 50), "LAC", False, 0.1, 0.99)
     assert row["promised"] == pytest.approx(36 / 39)  # ceil(39 * 0.9)
 
 
-def test_bad_sources_are_refused_in_one_line(study, tmp_path):
+def test_bad_sources_are_refused_in_one_line(tmp_path):
     path = str(write_results(tmp_path / "seed_0.npz"))
     with pytest.raises(study.InputError, match="has no head 'dense'; it has flipout"):
         study.read_images(path, study.Config((path,), head="dense"))
@@ -93,6 +78,6 @@ def test_bad_sources_are_refused_in_one_line(study, tmp_path):
         study.read_images(shared, study.Config((shared,), head="flipout"))
 
 
-def test_the_command_line_sets_the_configuration(study):
+def test_the_command_line_sets_the_configuration():
     config = study.parse(["a.npz", "b", "--alphas", "0.1", "--num-splits", "9", "--seed", "3"])
     assert config == study.Config(("a.npz", "b"), alphas=(0.1,), num_splits=9, seed=3)

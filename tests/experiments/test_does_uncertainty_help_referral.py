@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
-import sys
 from itertools import permutations
 from pathlib import Path
 
+import does_uncertainty_help_referral as study
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,17 +18,7 @@ from bayescam.types import CamDraws
 from bayescam.workflows.folders import SCHEMA, write_json
 from bayescam.workflows.store import AnalysisStore, StoreLayout
 
-SCRIPT = Path(__file__).parents[2] / "experiments" / "does_uncertainty_help_referral.py"
 NUM_DRAWS, NUM_IMAGES, NAMES = 20, 600, ("no", "yes")
-
-
-@pytest.fixture(scope="module")
-def study():
-    spec = importlib.util.spec_from_file_location("does_uncertainty_help_referral", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["does_uncertainty_help_referral"] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def write_analysis(folder: Path, yes, spread, wrong, map_sd, *, maps: str = "draws") -> Path:
@@ -88,16 +77,16 @@ def images(seed: int):
     return rng, yes, spread, unsure
 
 
-def run(study, folder: Path) -> pd.DataFrame:
+def run(folder: Path) -> pd.DataFrame:
     return study.main(study.Config((str(folder),), num_resamples=200))
 
 
-def test_errors_that_the_draws_know_of_are_a_gain(study, tmp_path, capsys):
+def test_errors_that_the_draws_know_of_are_a_gain(tmp_path, capsys):
     rng, yes, spread, unsure = images(0)
     wrong = rng.random(NUM_IMAGES) < np.where(unsure, 0.9, 0.03)
     noise = rng.uniform(0.1, 0.5, NUM_IMAGES)
     folder = write_analysis(tmp_path / "known", yes, spread, wrong, noise)
-    table = run(study, folder)
+    table = run(folder)
     assert table.loc["mutual information", "verdict"] == "gain"
     assert table.loc["mutual information", "AUROC"] > 0.85
     assert table.loc["1 - max probability, mutual information", "verdict"] == "gain"
@@ -108,13 +97,13 @@ def test_errors_that_the_draws_know_of_are_a_gain(study, tmp_path, capsys):
     assert "mutual information" in last
 
 
-def test_errors_that_only_the_maps_know_of_are_a_gain_of_the_maps(study, tmp_path):
+def test_errors_that_only_the_maps_know_of_are_a_gain_of_the_maps(tmp_path):
     rng, yes, spread, unsure = images(1)
     wrong = rng.random(NUM_IMAGES) < np.where(unsure, 0.9, 0.03)
     map_sd = np.where(unsure, 0.5, 0.1) * rng.uniform(0.9, 1.1, NUM_IMAGES)
     no_news = rng.permutation(spread)
     tables = {
-        maps: run(study, write_analysis(tmp_path / maps, yes, no_news, wrong, map_sd, maps=maps))
+        maps: run(write_analysis(tmp_path / maps, yes, no_news, wrong, map_sd, maps=maps))
         for maps in ("draws", "summary")
     }
     for table in tables.values():
@@ -127,7 +116,7 @@ def test_errors_that_only_the_maps_know_of_are_a_gain_of_the_maps(study, tmp_pat
     assert first == pytest.approx(second, abs=1e-3)  # single precision may part ties
 
 
-def test_noise_is_no_gain(study, tmp_path, capsys):
+def test_noise_is_no_gain(tmp_path, capsys):
     rng = np.random.default_rng(2)
     confidence = rng.uniform(0.5, 1.0, NUM_IMAGES)
     yes = np.where(rng.random(NUM_IMAGES) < 0.5, confidence, 1 - confidence)
@@ -136,7 +125,7 @@ def test_noise_is_no_gain(study, tmp_path, capsys):
     folder = write_analysis(
         tmp_path / "noise", yes, spread, wrong, rng.uniform(0.1, 0.5, NUM_IMAGES)
     )
-    table = run(study, folder)
+    table = run(folder)
     assert not (table["verdict"] == "gain").any()
     assert table.loc["map spread", "verdict"] == "worse"
     assert table.loc["1 - max probability, map spread", "verdict"] == "no gain"
@@ -144,7 +133,7 @@ def test_noise_is_no_gain(study, tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[-1] == "noise: no gain"
 
 
-def test_areas_are_those_of_scikit_learn_and_of_a_slow_loop(study):
+def test_areas_are_those_of_scikit_learn_and_of_a_slow_loop():
     rng = np.random.default_rng(0)
     scores, wrong = rng.integers(6, size=(3, 7)).astype(float), rng.random(7) < 0.4
     areas = study.judge(scores, wrong)
@@ -156,7 +145,7 @@ def test_areas_are_those_of_scikit_learn_and_of_a_slow_loop(study):
     assert np.isnan(study.judge(scores, np.zeros(7, bool))).all()
 
 
-def test_the_bootstrap_takes_whole_groups_and_the_same_ones_for_both_scores(study):
+def test_the_bootstrap_takes_whole_groups_and_the_same_ones_for_both_scores():
     """Groups of ten copies: intervals are those of the groups, and of equal scores nothing."""
     rng = np.random.default_rng(3)
     score, wrong = rng.random(40), rng.random(40) < 0.5
@@ -170,7 +159,7 @@ def test_the_bootstrap_takes_whole_groups_and_the_same_ones_for_both_scores(stud
     assert alone.loc["same", "verdict"] == "no gain"
 
 
-def test_map_scores_by_hand(study):
+def test_map_scores_by_hand():
     rng = np.random.default_rng(4)
     cams = rng.normal(size=(6, 3, 4))
     flat = cams.reshape(6, 12)
@@ -193,7 +182,7 @@ def test_map_scores_by_hand(study):
     assert study.map_disagreement(empty) == 1.0
 
 
-def test_maps_follow_the_image_and_the_class(study, tmp_path):
+def test_maps_follow_the_image_and_the_class(tmp_path):
     """Predictions in another order than the store, classes in another order than the targets."""
     _, yes, spread, _ = images(6)
     map_sd = np.linspace(0.1, 0.5, NUM_IMAGES)
@@ -219,28 +208,28 @@ def test_maps_follow_the_image_and_the_class(study, tmp_path):
     )
 
 
-def test_a_verdict_needs_both_areas(study):
+def test_a_verdict_needs_both_areas():
     low, high = np.array([0.1, -0.2]), np.array([0.2, -0.1])
     assert study.verdict(low, high) == "gain"
     assert study.verdict(low[::-1], high[::-1]) == "worse"
     assert study.verdict(low, np.array([0.2, 0.1])) == "no gain"
 
 
-def test_bad_folders_are_refused_in_one_line(study, tmp_path):
+def test_bad_folders_are_refused_in_one_line(tmp_path):
     rng, yes, spread, _ = images(3)
     right = np.zeros(NUM_IMAGES, bool)
     folder = write_analysis(tmp_path / "right", yes, spread, right, np.ones(NUM_IMAGES))
     with pytest.raises(study.InputError, match="validation images must hold right and wrong"):
-        run(study, folder)
+        run(folder)
     table = pd.read_parquet(folder / "predictions.parquet")
     table.assign(group="one").to_parquet(folder / "predictions.parquet")
     with pytest.raises(study.InputError, match="must not occur among the validation images"):
-        run(study, folder)
+        run(folder)
     table.assign(split="test").to_parquet(folder / "predictions.parquet")
     with pytest.raises(study.InputError, match="must hold labelled val images"):
-        run(study, folder)
+        run(folder)
 
 
-def test_the_command_line_sets_the_configuration(study):
+def test_the_command_line_sets_the_configuration():
     config = study.parse(["a", "b", "--num-resamples", "9", "--seed", "3"])
     assert config == study.Config(("a", "b"), 9, 3)
