@@ -87,8 +87,8 @@ class AnalysisStore:
         *,
         class_names: Sequence[str],
         target_names: Sequence[str],
-        members: Sequence[str] | None,
         attributes: Mapping[str, Any],
+        members: Sequence[str] | None = None,
     ) -> AnalysisStore:
         """Make the arrays, empty (NaN), and the names of the axes.
 
