@@ -207,7 +207,10 @@ def train(
     hidden_units: Annotated[
         str, typer.Option(metavar="N,N,...", help="Sizes of hidden layers of the head.")
     ] = "",
-    prior_sd: Annotated[float, typer.Option(help="Prior sd of each weight of the head.")] = 0.15,
+    prior_sd: Annotated[
+        float | None,
+        typer.Option(help="Prior sd of each weight; 0.15 for Gaussian heads, else none."),
+    ] = None,
     dropout_rate: Annotated[
         float, typer.Option(help="Share of features that a dropout head masks.")
     ] = 0.5,

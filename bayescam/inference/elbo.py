@@ -2,6 +2,7 @@
 
 `loss = mean_n(w_n * -log p(label_n | logits_n)) + kl_scale * KL(q || p) / num_train`
 (Blundell et al. 2015, equation 8, with one weight per training image instead of per batch).
+Point weights with a prior add `-log p(weights) / num_train` in its place.
 """
 
 from __future__ import annotations

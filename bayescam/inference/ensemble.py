@@ -77,6 +77,7 @@ def plain_twin(model: tf_keras.Model) -> tf_keras.Model:
             layer.units,
             activation=layer.activation,
             kernel_initializer=layer.kernel_initializer,
+            kernel_regularizer=layer.kernel_regularizer,
             name=layer.name,
             dtype="float32",
         )

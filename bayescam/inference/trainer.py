@@ -20,6 +20,7 @@ from bayescam.inference.split import split_network
 from bayescam.inference.stages import Stage, frozen_batch_norm
 from bayescam.models.layers import SampledDropout
 from bayescam.models.mean_field import MeanFieldDense, variational_layers
+from bayescam.models.prior import layers_with_prior, negative_log_prior
 from bayescam.types import Array, InputError
 
 __all__ = ["StageTrainer", "TrainingSettings"]
@@ -103,6 +104,7 @@ class StageTrainer:
         self.optimizer = tf_keras.optimizers.Adam(_schedule(rate, self.epochs * self.num_steps))
         self.optimizer.build(self.variables)
         self.layers = [layer for layer in variational_layers(model) if layer in stage.layers]
+        self.points = layers_with_prior(stage.layers)
         self.warmup = min(settings.kl_warmup_epochs, self.epochs // 2) if self.layers else 0
         self.weights = tf.constant(
             class_weights(self.labels, split.num_classes, settings.class_weight_power)
@@ -183,7 +185,8 @@ class StageTrainer:
         with tf.GradientTape() as tape:
             logits = self.stage.network(tf.cast(features, tf.float32), training=True)
             loss = weighted_cross_entropy(logits, labels, self.weights)
-            loss += self.kl_scale * kl_divergence(self.layers)
+            nats = kl_divergence(self.layers) + negative_log_prior(self.points)
+            loss += self.kl_scale * nats
         gradients = tape.gradient(loss, self.variables)
         self.optimizer.apply_gradients(zip(gradients, self.variables, strict=True))
         count = tf.cast(self.optimizer.iterations, tf.float32)

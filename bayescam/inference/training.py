@@ -36,6 +36,7 @@ from bayescam.models.ensemble import EnsembleDense
 from bayescam.models.laplace import LaplaceDense
 from bayescam.models.layers import Standardization
 from bayescam.models.mean_field import MeanFieldDense, variational_layers
+from bayescam.models.prior import layers_with_prior
 from bayescam.types import Array, InputError
 
 __all__ = ["FitResult", "TrainingSettings", "fit_classifier", "fit_head"]
@@ -178,6 +179,8 @@ def _set_num_train(model: tf_keras.Model, number: int) -> None:
     for layer in variational_layers(model):
         if isinstance(layer, MeanFieldDense):
             layer.num_train = number
+    for layer in layers_with_prior(step.layer for step in split_network(model).suffix):
+        layer.kernel_regularizer.num_train = number
 
 
 @contextmanager

@@ -36,7 +36,7 @@ def build_classifier(
     input_shape: tuple[int, int, int] = (224, 224, 3),
     pooling: Pooling = "avg",
     hidden_units: Sequence[int] = (),
-    prior_sd: float = 0.15,
+    prior_sd: float | None = None,
     dropout_rate: float = 0.5,
     num_members: int = 5,
     covariance: Covariance = "kronecker",
@@ -63,7 +63,9 @@ def build_classifier(
         input_shape: Height, width and 3.
         pooling: `"avg"` averages each map, `"flatten"` keeps all cells.
         hidden_units: Sizes of hidden layers (ReLU) of the head, none by default.
-        prior_sd: Standard deviation of the prior of each weight of a Gaussian head.
+        prior_sd: Standard deviation of the Gaussian prior of each weight of the head. None is 0.15
+            for a Gaussian head and no prior for the others, whose weights are points; with a prior
+            they are trained to the maximum of the posterior, which a Laplace head should be.
         dropout_rate: Share of features that a mask of a dropout head sets to zero.
         num_members: How many heads an ensemble has.
         covariance: What a Laplace head keeps of the covariance of its weights: `"kronecker"`,

@@ -15,6 +15,7 @@ from bayescam.models.mean_field import (
     LocalReparameterizationDense,
     ReparameterizationDense,
 )
+from bayescam.models.prior import GaussianPrior
 
 __all__ = ["HeadKind", "HeadOptions", "add_head"]
 
@@ -38,7 +39,7 @@ _MEAN_FIELD = {
 class HeadOptions(TypedDict, total=False):
     """What only some kinds of head need; the meanings are those of `build_classifier`."""
 
-    prior_sd: float
+    prior_sd: float | None
     num_train: int | None
     dropout_rate: float
     num_members: int
@@ -51,7 +52,7 @@ def add_head(
     units: Sequence[int],
     seeds: Sequence[int],
     *,
-    prior_sd: float = 0.15,
+    prior_sd: float | None = None,
     num_train: int | None = None,
     dropout_rate: float = 0.5,
     num_members: int = 5,
@@ -64,7 +65,7 @@ def add_head(
         head: Which kind.
         units: Sizes of its layers, the last one the number of classes.
         seeds: One for each layer.
-        prior_sd: Of the Gaussian heads, as `num_train`.
+        prior_sd: Of each weight; None is 0.15 for Gaussian heads and no prior for points.
         num_train: Number of training images.
         dropout_rate: Of the dropout head.
         num_members: Of the ensemble.
@@ -76,18 +77,23 @@ def add_head(
             "activation": None if last else "relu",
             "name": "logits" if last else f"hidden_{place}",
         }
-        initializer = tf_keras.initializers.GlorotUniform(seed=seed)
+        points = {
+            "kernel_initializer": tf_keras.initializers.GlorotUniform(seed=seed),
+            "kernel_regularizer": None if prior_sd is None else GaussianPrior(prior_sd, num_train),
+        }
         if head in _MEAN_FIELD:
-            options |= {"prior_sd": prior_sd, "num_train": num_train, "seed": seed}
+            options |= {"num_train": num_train, "seed": seed}
+            if prior_sd is not None:
+                options["prior_sd"] = prior_sd
             layer = _MEAN_FIELD[head](size, **options)
         elif head == "ensemble":
-            options |= {"num_members": num_members, "kernel_initializer": initializer}
+            options |= {"num_members": num_members, **points}
             layer = EnsembleDense(size, **options)
         elif head == "laplace" and last:
-            options |= {"covariance": covariance, "kernel_initializer": initializer}
+            options |= {"covariance": covariance, **points}
             layer = LaplaceDense(size, **options)
         else:
-            options |= {"kernel_initializer": initializer, "dtype": "float32"}
+            options |= {**points, "dtype": "float32"}
             layer = tf_keras.layers.Dense(size, **options)
         if head == "dropout":
             name = f"{options['name']}_dropout"

@@ -51,7 +51,7 @@ class ModelConfig(_Section):
     input_shape: tuple[int, int, int] = (224, 224, 3)
     pooling: Pooling = "avg"
     hidden_units: tuple[int, ...] = ()
-    prior_sd: float = 0.15
+    prior_sd: float | None = None
     dropout_rate: float = 0.5
     num_members: int = 5
     covariance: Covariance = "kronecker"

@@ -10,8 +10,9 @@ import tensorflow as tf
 
 from bayescam.explain import CamExplainer
 from bayescam.inference import draw_posterior
-from bayescam.inference.training import TrainingSettings, fit_classifier
-from bayescam.models import build_classifier, load_model, save_model
+from bayescam.inference.features import FeatureCache
+from bayescam.inference.training import TrainingSettings, fit_classifier, fit_head
+from bayescam.models import build_classifier, build_head, load_model, save_model
 from bayescam.models.heads import HeadKind
 from tests.inference.test_training import coloured
 from tests.networks import NAMES, SHAPE, images, plain_gradcam
@@ -127,3 +128,33 @@ def test_three_estimators_start_from_one_posterior():
     ]
     np.testing.assert_array_equal(logits[0], logits[1])
     np.testing.assert_array_equal(logits[0], logits[2])
+
+
+@pytest.mark.parametrize("head", ["dense", "laplace"])
+def test_the_prior_of_point_weights_is_in_the_loss(head):
+    """One step from the known start: weighted cross-entropy plus `-log p(W) / N`."""
+    rng = np.random.default_rng(7)
+    x = rng.normal(size=(1, 30, 4)).astype(np.float32)
+    labels = np.arange(30) ** 2 % 5 % 3
+    losses = {}
+    for prior_sd in (None, 0.3):
+        model = build_head(4, class_names=NAMES, head=head, prior_sd=prior_sd, seed=1)
+        start = model.get_layer("logits").kernel.numpy()
+        settings = TrainingSettings(batch_size=30, head_epochs=1)
+        cache = FeatureCache(x)
+        history = fit_head(model, (cache, cache), (labels, labels), settings=settings)
+        losses[prior_sd] = history[0]["loss"]
+    penalty = (start**2).sum() / (2 * 0.3**2) / 30
+    assert losses[0.3] - losses[None] == pytest.approx(penalty, rel=1e-3)
+
+
+def test_members_of_an_ensemble_are_trained_with_its_prior():
+    rng = np.random.default_rng(8)
+    cache, labels = FeatureCache(rng.normal(size=(1, 30, 4)).astype(np.float32)), np.arange(30) % 3
+    norms = {}
+    for prior_sd in (None, 0.01):
+        model = build_head(4, class_names=NAMES, head="ensemble", prior_sd=prior_sd, num_members=2)
+        settings = TrainingSettings(batch_size=30, head_epochs=40, head_learning_rate=0.05)
+        fit_head(model, (cache, cache), (labels, labels), settings=settings)
+        norms[prior_sd] = np.linalg.norm(model.get_layer("logits").members[0], axis=(1, 2))
+    assert (norms[0.01] < norms[None]).all()
