@@ -75,8 +75,8 @@ def test_errors_are_those_of_means_and_of_a_slow_jackknife() -> None:
     np.testing.assert_allclose(aleatoric[0], stats.sem(each, axis=0), rtol=1e-9)
     errors = monte_carlo_error(probs)
     for error, known in (
-        (aleatoric, errors.aleatoric_variance),
-        (epistemic, errors.epistemic_variance),
+        (aleatoric, errors.labelwise_aleatoric),
+        (epistemic, errors.labelwise_epistemic),
     ):
         np.testing.assert_allclose(np.diagonal(error, axis1=1, axis2=2), known, rtol=1e-9)
 
