@@ -28,7 +28,14 @@ if TYPE_CHECKING:
         write_phantoms,
     )
     from bayescam.inference import draw_posterior
-    from bayescam.models import adapt_model, build_classifier, load_model, save_model
+    from bayescam.models import (
+        adapt_model,
+        build_classifier,
+        build_head,
+        load_ensemble,
+        load_model,
+        save_model,
+    )
     from bayescam.types import InputError
     from bayescam.workflows import analyze, fit, summarize
 
@@ -38,8 +45,10 @@ __all__ = [
     "analyze",
     "audit_records",
     "build_classifier",
+    "build_head",
     "draw_posterior",
     "fit",
+    "load_ensemble",
     "load_images",
     "load_model",
     "read_chest_xray",
@@ -72,7 +81,14 @@ __getattr__, __dir__ = lazy_names(
             "write_phantoms",
         ),
         "bayescam.inference": ("draw_posterior",),
-        "bayescam.models": ("adapt_model", "build_classifier", "load_model", "save_model"),
+        "bayescam.models": (
+            "adapt_model",
+            "build_classifier",
+            "build_head",
+            "load_ensemble",
+            "load_model",
+            "save_model",
+        ),
         "bayescam.types": ("InputError",),
         "bayescam.workflows": ("analyze", "fit", "summarize"),
     },

@@ -185,7 +185,18 @@ def train(
     backbone: Annotated[
         str, typer.Option(help="vgg16, squeezenet, narrow_vgg, or any of tf_keras.applications.")
     ] = "vgg16",
-    head: Annotated[Literal["flipout", "dense"], typer.Option(help="Kind of head.")] = "flipout",
+    head: Annotated[
+        Literal[
+            "flipout",
+            "reparameterization",
+            "local_reparameterization",
+            "dropout",
+            "ensemble",
+            "laplace",
+            "dense",
+        ],
+        typer.Option(help="Kind of head."),
+    ] = "flipout",
     weights: Annotated[
         str | None, typer.Option(metavar="FILE", help="Backbone weights: a file, or imagenet.")
     ] = None,
@@ -196,7 +207,17 @@ def train(
     hidden_units: Annotated[
         str, typer.Option(metavar="N,N,...", help="Sizes of hidden layers of the head.")
     ] = "",
-    prior_sd: Annotated[float, typer.Option(help="Prior sd of each weight of the head.")] = 0.15,
+    prior_sd: Annotated[
+        float | None,
+        typer.Option(help="Prior sd of each weight; 0.15 for Gaussian heads, else none."),
+    ] = None,
+    dropout_rate: Annotated[
+        float, typer.Option(help="Share of features that a dropout head masks.")
+    ] = 0.5,
+    num_members: Annotated[int, typer.Option(min=2, help="Heads of an ensemble.")] = 5,
+    covariance: Annotated[
+        Literal["kronecker", "full", "diagonal"], typer.Option(help="Of a Laplace head.")
+    ] = "kronecker",
     augmentation: Annotated[
         Literal["none", "skin", "chest"], typer.Option(help="Random views of training images.")
     ] = "none",
@@ -218,6 +239,12 @@ def train(
     published_split: Annotated[
         bool, typer.Option("--published-split", help="Keep the folders' own train and val.")
     ] = False,
+    split_seed: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Key of the split, for members of an ensemble.  [default: that of --seed]"
+        ),
+    ] = None,
     seed: Seed = 0,
 ) -> None:
     """Train a classifier on a data set and write a run folder."""
@@ -228,7 +255,12 @@ def train(
 
     config = TrainConfig(
         seed=seed,
-        data=DataConfig(source=data, published_split=published_split, augmentation=augmentation),
+        data=DataConfig(
+            source=data,
+            published_split=published_split,
+            split_seed=split_seed,
+            augmentation=augmentation,
+        ),
         model=ModelConfig(
             backbone=backbone,
             head=head,
@@ -237,6 +269,9 @@ def train(
             pooling=pooling,
             hidden_units=_sizes(hidden_units),
             prior_sd=prior_sd,
+            dropout_rate=dropout_rate,
+            num_members=num_members,
+            covariance=covariance,
         ),
         training=TrainingSettings(
             num_views=num_views,
@@ -258,7 +293,12 @@ def train(
 
 @app.command()
 def analyze(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of bayescam train.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN...", help="Folder of bayescam train; several are analyzed as one ensemble."
+        ),
+    ],
     out: Out,
     data: Annotated[
         str | None,
@@ -277,13 +317,16 @@ def analyze(
     batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 32,
     seed: Seed = 0,
 ) -> None:
-    """Write class probabilities and maps of posterior draws, for any number of images."""
+    """Write class probabilities and maps of posterior draws, for any number of images.
+
+    Of an ensemble of runs, each gives its share of the draws: models without a posterior one each.
+    """
     _load_tensorflow()
     from bayescam.data import read_records
     from bayescam.workflows.streaming import AnalysisOptions, analyze_records
 
     outcome = analyze_records(
-        run,
+        runs,
         None if data is None else read_records(data, published_split=True),
         out=out,
         options=AnalysisOptions(
@@ -309,26 +352,38 @@ def evaluate(
     ood: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Analysis of images from elsewhere.")
     ] = None,
+    strata: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Column of the records to split scores by, like sex."),
+    ] = None,
+    concern: Annotated[
+        str | None,
+        typer.Option(metavar="CLASS", help="Class whose silent misses are counted, like mel."),
+    ] = None,
+    coverage: Annotated[
+        float, typer.Option(help="Share of conformal sets that shall hold the right class.")
+    ] = 0.9,
+    target_risk: Annotated[
+        float, typer.Option(help="Error rate that the referral rule shall not exceed.")
+    ] = 0.1,
     seed: Seed = 0,
 ) -> None:
-    """Calibrate on validation images, score test images, and draw the figures."""
-    from bayescam.workflows.evaluate import evaluate_folder, scores_table
+    """Calibrate on validation images, score test images, and say what to do with them."""
+    from bayescam.workflows.evaluate import evaluate_folder
+    from bayescam.workflows.summary import describe_evaluation
 
-    evaluation = evaluate_folder(folder, calibration=calibration, ood=ood, seed=seed)
-    scored = evaluation["scored"]
-    typer.echo(f"{scored['split']}: {scored['num_images']} images of {scored['num_groups']} groups")
-    _print_table(scores_table(evaluation))
-    best = list(evaluation["referral"])[-1]
-    for rate, accuracy in evaluation["referral"][best]["predictive_entropy"][
-        "accuracy_at_referral"
-    ].items():
-        typer.echo(
-            f"accuracy when the most uncertain {float(rate):.0%} are referred: {accuracy:.3f}"
-        )
-    if evaluation["ood"] is not None:
-        for name, auroc in evaluation["ood"]["auroc"].items():
-            typer.echo(f"AUROC of {name.replace('_', ' ')}, here against {ood}: {auroc:.3f}")
-    typer.echo(f"written: {folder / 'evaluation.json'} and {folder / 'figures'}")
+    evaluation = evaluate_folder(
+        folder,
+        calibration=calibration,
+        ood=ood,
+        strata=strata,
+        class_of_concern=concern,
+        coverage=coverage,
+        target_risk=target_risk,
+        seed=seed,
+    )
+    typer.echo(describe_evaluation(evaluation))
+    typer.echo(f"written: evaluation.json, tables and figures in {folder}")
 
 
 @app.command()
@@ -350,6 +405,10 @@ def explain(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of bayescam train.")],
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
     out: Out,
+    member: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="RUN", help="One more run of an ensemble with RUN; can be repeated."),
+    ] = None,
     num_samples: NumSamples = 100,
     target_layer: TargetLayer = None,
     seed: Seed = 0,
@@ -359,7 +418,12 @@ def explain(
     from bayescam.workflows.explain import explain_images
 
     table = explain_images(
-        run, images, out=out, num_samples=num_samples, seed=seed, target_layer=target_layer
+        [run, *(member or [])],
+        images,
+        out=out,
+        num_samples=num_samples,
+        seed=seed,
+        target_layer=target_layer,
     )
     columns = ["predicted", "confidence", "predictive_entropy", "mutual_information"]
     _print_table(table.set_index("figure")[columns])

@@ -78,18 +78,23 @@ class Config:
     prior_sds: tuple[float, ...] = (0.02, 0.05, 0.15)
     num_samples: int = 100
     fractions: tuple[float, float, float] = (0.75, 0.10, 0.15)
+    network: int = 0
     seeds: tuple[int, ...] = (0, 1, 2)
     splits: tuple[str, ...] = ("val", "test")
 
     def training(self, seed: int) -> TrainingSettings:
-        """Settings of the training with one seed."""
+        """Settings of the training of one network on the split of a seed."""
         return TrainingSettings(
-            seed=seed,
+            seed=self.network_seed(seed),
             num_views=self.num_views,
             fine_tune_layers=self.fine_tune_layers,
             fine_tune_epochs=self.epochs,
             fine_tune_learning_rate=self.learning_rate,
         )
+
+    def network_seed(self, seed: int) -> int:
+        """Seed of the network on the split of a seed: the same for the first network."""
+        return seed + 1000 * self.network
 
 
 def main(config: Config, output_dir: Path) -> pd.DataFrame:
@@ -184,7 +189,7 @@ def fine_tune(
         head="dense",
         weights=config.weights,
         input_shape=config.input_shape,
-        seed=seed,
+        seed=config.network_seed(seed),
     )
     said: dict[str, str] = {}
 
@@ -196,8 +201,8 @@ def fine_tune(
 
     result = fit_classifier(
         model,
-        training_images(model, parts["train"], "skin", seed),
-        training_images(model, parts["val"], "none", seed),
+        training_images(model, parts["train"], "skin", config.network_seed(seed)),
+        training_images(model, parts["val"], "none", config.network_seed(seed)),
         settings=config.training(seed),
         work_dir=folder,
         report=report,
@@ -373,6 +378,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Config, Path]:
     parser.add_argument("--fine-tune-layers", type=int, default=Config.fine_tune_layers)
     parser.add_argument("--epochs", type=int, default=Config.epochs)
     parser.add_argument("--num-views", type=int, default=Config.num_views)
+    parser.add_argument("--network", type=int, default=Config.network, help="another training")
     parser.add_argument("--seeds", type=int, nargs="+", default=Config.seeds)
     given = vars(parser.parse_args(arguments))
     out = given.pop("out")

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from bayescam.explain.channel_weights import channel_weights, score_gradients
 from bayescam.inference.draws import DrawnWeights, PosteriorDraws, run_suffix
+from bayescam.inference.posterior import EnsembleDraws, interleave
 from bayescam.inference.split import NetworkSplit
 from bayescam.types import Array, CamDraws, InputError
 
@@ -28,71 +29,128 @@ class CamExplainer:
         draws: The posterior draws; their weights are made once and kept where they fit.
         targets: Class indices to explain; all classes by default.
         target_layer: Name of the layer whose maps are weighted; by default the last maps before
-            the pooling (past pooling, padding and dropout).
+            the pooling (past pooling, padding and dropout). Of an ensemble of whole models, it is
+            found in each.
 
     Raises:
-        InputError: If a target is no class of the model or the layer cannot be explained.
+        InputError: If a target is no class of the model, the layer cannot be explained, or members
+            of an ensemble make maps of different sizes.
     """
 
     def __init__(
         self,
-        draws: PosteriorDraws,
+        draws: PosteriorDraws | EnsembleDraws,
         *,
         targets: Sequence[int] | None = None,
         target_layer: str | None = None,
     ) -> None:
-        split = draws.split
-        num_classes = split.num_classes
+        num_classes = draws.members[0].split.num_classes
         self.draws = draws
         self.targets = tuple(range(num_classes)) if targets is None else tuple(targets)
         _check_targets(self.targets, num_classes)
-        self._target = split.target_key(target_layer)
-        self._prefix = split.prefix(*split.cut(self._target), split.features)
+        self._members = _explain_members(draws, self.targets, target_layer)
+
+    @property
+    def target_layer(self) -> str:
+        """Name of the explained layer; of several, if the members of an ensemble differ in it."""
+        return ", ".join(dict.fromkeys(member.target_layer for member in self._members))
+
+    @property
+    def map_shape(self) -> tuple[int, int]:
+        """Height and width (h, w) of the maps, in cells."""
+        return self._members[0].map_shape
+
+    @property
+    def num_features(self) -> int:
+        """Length F of the features of one image, those of all members one after the other."""
+        return sum(member.num_features for member in self._members)
+
+    def __call__(self, images: Array) -> CamDraws:
+        """Returns logits (S, N, K), maps (S, N, T, h, w) and features (N, F) of (N, H, W, 3)."""
+        pixels = tf.cast(images, tf.float32)
+        parts = [member(pixels) for member in self._members]
+        return CamDraws(
+            interleave([part.logits for part in parts]),
+            interleave([part.cams for part in parts]),
+            np.concatenate([part.features for part in parts], axis=1),
+        )
+
+
+class _ModelExplainer:
+    """Logits and maps of the draws of one model."""
+
+    def __init__(
+        self, draws: PosteriorDraws, targets: tuple[int, ...], target_layer: str | None
+    ) -> None:
+        split = draws.split
+        self._draws = draws
+        self._num_targets = len(targets)
+        self._target = target = split.target_key(target_layer)
+        self._prefix = split.prefix(*split.cut(target), split.features)
         self._explain = split.compiled(
-            ("explain", self._target, self.targets),
-            lambda: _explaining(split, self._target, self.targets),
+            ("explain", target, targets), lambda: _explaining(split, target, targets)
         )
         self._weights: DrawnWeights | None = None
 
     @property
     def target_layer(self) -> str:
-        """Name of the explained layer."""
-        return self.draws.split.graph.name_of(self._target)
+        return self._draws.split.graph.name_of(self._target)
 
     @property
     def map_shape(self) -> tuple[int, int]:
-        """Height and width (h, w) of the maps, in cells."""
-        height, width, _ = self.draws.split.graph.item_shape(self._target)
+        height, width, _ = self._draws.split.graph.item_shape(self._target)
         return height, width
 
     @property
     def num_features(self) -> int:
-        """Length F of the features of one image."""
-        split = self.draws.split
+        split = self._draws.split
         return int(np.prod(split.graph.item_shape(split.features)))
 
-    def __call__(self, images: Array) -> CamDraws:
-        """Returns logits (S, N, K), maps (S, N, T, h, w) and features (N, F) of (N, H, W, 3)."""
-        *values, features = self._prefix(tf.cast(images, tf.float32))
-        blocks = self.draws.blocks(self._bytes_per_draw(len(images)))
+    def __call__(self, pixels: tf.Tensor) -> CamDraws:
+        *values, features = self._prefix(pixels)
+        blocks = self._draws.blocks(self._bytes_per_draw(len(pixels)))
         parts = [self._explain(values, features, w) for w in self._weight_blocks(blocks)]
         logits, cams = (_join(part) for part in zip(*parts, strict=True))
-        return CamDraws(logits, cams, features.numpy().reshape(len(images), -1))
+        return CamDraws(logits, cams, features.numpy().reshape(len(pixels), -1))
 
     def _bytes_per_draw(self, num_images: int) -> int:
         """Memory of one draw beside its weights: gradients and maps."""
-        rows = 1 if self.draws.split.is_affine else num_images
+        rows = 1 if self._draws.split.is_affine else num_images
         cells = num_images * int(np.prod(self.map_shape))
-        return 4 * len(self.targets) * (rows * self.num_features + cells)
+        return 4 * self._num_targets * (rows * self.num_features + cells)
 
     def _weight_blocks(self, blocks: list[tuple[int, int]]) -> Iterator[DrawnWeights]:
         """Weights of each block of draws; a single block is drawn once and kept."""
         if len(blocks) == 1:
-            self._weights = self._weights or self.draws.weights()
+            self._weights = self._weights or self._draws.weights()
             yield self._weights
         else:
             for start, stop in blocks:
-                yield self.draws.weights(start, stop)
+                yield self._draws.weights(start, stop)
+
+
+def _explain_members(
+    draws: PosteriorDraws | EnsembleDraws, targets: tuple[int, ...], target_layer: str | None
+) -> list[_ModelExplainer]:
+    """One explainer for each model; all make maps of one size."""
+    if isinstance(draws, PosteriorDraws):
+        return [_ModelExplainer(draws, targets, target_layer)]
+    made: list[_ModelExplainer] = []
+    for name, member in zip(draws.names, draws.members, strict=True):
+        try:
+            made.append(_ModelExplainer(member, targets, target_layer))
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from error
+        if made[-1].map_shape != made[0].map_shape:
+            sizes = [
+                f"{who} makes {one.map_shape[0]}x{one.map_shape[1]} ({one.target_layer})"
+                for who, one in ((draws.names[0], made[0]), (name, made[-1]))
+            ]
+            raise InputError(
+                f"members of an ensemble must make maps of one size; {' and '.join(sizes)}. Name a "
+                "`target_layer` that all have"
+            )
+    return made
 
 
 def _explaining(

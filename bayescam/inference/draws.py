@@ -7,7 +7,6 @@ begins with the draws of S=100 and any block of draws can be made alone.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +15,16 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
 
-from bayescam.inference.split import NetworkSplit, is_stochastic, split_network
+from bayescam.inference.split import NetworkSplit, is_stochastic
+from bayescam.models.ensemble import EnsembleDense
 from bayescam.models.graph import Step
+from bayescam.models.laplace import LaplaceDense
 from bayescam.models.layers import SampledDropout
 from bayescam.types import Array, InputError
 
 tfd = tfp.distributions
 
-__all__ = ["DrawnWeights", "PosteriorDraws", "draw_posterior", "run_suffix"]
+__all__ = ["DrawnWeights", "PosteriorDraws", "run_suffix"]
 
 DrawnWeights = tuple[tuple[tf.Tensor, ...], ...]
 """For each stochastic step of the suffix (kernel (S, F, K), bias (S, K)) or (mask (S, F),)."""
@@ -49,6 +50,11 @@ class PosteriorDraws:
 
     def __len__(self) -> int:
         return self.num_samples
+
+    @property
+    def members(self) -> tuple[PosteriorDraws, ...]:
+        """The draws of each model: here those of the one, as `EnsembleDraws` has several."""
+        return (self,)
 
     def weights(self, start: int = 0, stop: int | None = None) -> DrawnWeights:
         """Returns the weights of draws `start` to `stop`, draw axis first."""
@@ -112,35 +118,6 @@ class FixedMask(tf_keras.layers.Layer):
         return inputs * self.mask
 
 
-def draw_posterior(
-    model: tf_keras.Model, num_samples: int = 100, *, seed: int = 0
-) -> PosteriorDraws:
-    """Returns whole-function draws from the posterior of a model.
-
-    Weights are sampled from each layer's posterior; flipout's sign flips are for gradients in
-    training only (Wen et al. 2018, equation 4), since one call perturbs all rows of a batch by one
-    and the same sample.
-
-    Args:
-        model: Any functional or `Sequential` tf_keras model.
-        num_samples: How many draws, S. A model without a stochastic layer has one and says so.
-        seed: Key of the stateless random numbers.
-
-    Raises:
-        InputError: If `num_samples` is below 1 or the model cannot be split.
-    """
-    if num_samples < 1:
-        raise InputError(f"`num_samples` must be at least 1; got {num_samples}")
-    split = split_network(model)
-    if not split.stochastic and num_samples > 1:
-        warnings.warn(
-            f"model {model.name!r} has no stochastic layer, so there is 1 draw, not {num_samples}",
-            stacklevel=2,
-        )
-        num_samples = 1
-    return PosteriorDraws(model, split, num_samples, seed)
-
-
 def run_suffix(split: NetworkSplit, features: tf.Tensor, weights: DrawnWeights) -> tf.Tensor:
     """Returns the logits (S, N, K) of features (N, ...) or, one set a draw, (S, N, ...).
 
@@ -179,6 +156,10 @@ def _draw_layer(
     if isinstance(step.layer, SampledDropout):
         mask_shape = _mask_shape(step.layer, shape)
         return (_draw_masks(layer_key, numbers, tf.constant(step.layer.rate), mask_shape),)
+    if isinstance(step.layer, LaplaceDense):
+        return step.layer.perturbed(_draw_normal(layer_key, numbers, step.layer.noise_shape))
+    if isinstance(step.layer, EnsembleDense):
+        return tuple(tf.gather(member, numbers) for member in step.layer.members)
     posteriors = (step.layer.kernel_posterior, step.layer.bias_posterior)
     return tuple(
         _draw_distribution(

@@ -2,6 +2,7 @@
 
 `loss = mean_n(w_n * -log p(label_n | logits_n)) + kl_scale * KL(q || p) / num_train`
 (Blundell et al. 2015, equation 8, with one weight per training image instead of per batch).
+Point weights with a prior add `-log p(weights) / num_train` in its place.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
 
-from bayescam.models.flipout import FlipoutDense
+from bayescam.models.mean_field import MeanFieldDense
 from bayescam.types import Array
 
 __all__ = ["class_weights", "kl_divergence", "kl_warmup", "weighted_cross_entropy"]
@@ -23,7 +24,7 @@ def kl_divergence(layers: Iterable[tf_keras.layers.Layer]) -> tf.Tensor:
     """Returns the sum of KL(posterior || prior) over variational layers, in nats."""
     total = tf.constant(0.0)
     for layer in layers:
-        if isinstance(layer, FlipoutDense):
+        if isinstance(layer, MeanFieldDense):
             total += layer.kl_divergence()
         else:
             for posterior, prior in (

@@ -16,7 +16,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
 
+from bayescam.models.ensemble import EnsembleDense
 from bayescam.models.graph import LayerGraph, Step, flatten_model
+from bayescam.models.laplace import LaplaceDense
 from bayescam.models.layers import BinaryLogits, ClassLogits, SampledDropout, Standardization
 from bayescam.types import InputError
 
@@ -27,6 +29,7 @@ _VARIATIONAL = (
     tfp.layers.DenseReparameterization,
     tfp.layers.DenseLocalReparameterization,
 )
+_SAMPLED = (SampledDropout, LaplaceDense, EnsembleDense)
 _POOLING = (
     tf_keras.layers.GlobalAveragePooling2D,
     tf_keras.layers.GlobalMaxPooling2D,
@@ -146,7 +149,7 @@ def split_network(model: tf_keras.Model) -> NetworkSplit:
         steps = graph.between(graph.input, graph.output)
         for step in steps:
             _check_drawable(step)
-        _check_called_once([step.layer for step in steps if is_variational(step.layer)])
+        _check_called_once([step.layer for step in steps if has_random_weights(step.layer)])
         features = _first_random_bottleneck(graph, steps)
         _SPLITS[model] = NetworkSplit(
             graph, features, _walk_back(graph, features), graph.between(features, graph.output)
@@ -156,7 +159,12 @@ def split_network(model: tf_keras.Model) -> NetworkSplit:
 
 def is_stochastic(layer: tf_keras.layers.Layer) -> bool:
     """Tells whether posterior draws sample this layer."""
-    return is_variational(layer) or isinstance(layer, SampledDropout)
+    return is_variational(layer) or isinstance(layer, _SAMPLED)
+
+
+def has_random_weights(layer: tf_keras.layers.Layer) -> bool:
+    """Tells whether a draw gives the layer other weights."""
+    return is_stochastic(layer) and not isinstance(layer, SampledDropout)
 
 
 def is_variational(layer: tf_keras.layers.Layer) -> bool:
@@ -200,8 +208,8 @@ def _is_affine(layer: tf_keras.layers.Layer) -> bool:
     return isinstance(layer, _AFFINE)
 
 
-def _check_called_once(variational: list[tf_keras.layers.Layer]) -> None:
-    names = [layer.name for layer in variational]
+def _check_called_once(layers: list[tf_keras.layers.Layer]) -> None:
+    names = [layer.name for layer in layers]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise InputError(

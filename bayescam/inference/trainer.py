@@ -12,17 +12,22 @@ import tensorflow as tf
 import tf_keras
 
 from bayescam.inference.checkpoint import Checkpoint
-from bayescam.inference.draws import draw_posterior, run_suffix
+from bayescam.inference.draws import run_suffix
 from bayescam.inference.elbo import class_weights, kl_divergence, kl_warmup, weighted_cross_entropy
 from bayescam.inference.features import FeatureCache, ProgressReport
+from bayescam.inference.posterior import draw_posterior
 from bayescam.inference.split import split_network
 from bayescam.inference.stages import Stage, frozen_batch_norm
-from bayescam.models.flipout import FlipoutDense, variational_layers
+from bayescam.models.layers import SampledDropout
+from bayescam.models.mean_field import MeanFieldDense, variational_layers
+from bayescam.models.prior import layers_with_prior, negative_log_prior
 from bayescam.types import Array, InputError
 
 __all__ = ["StageTrainer", "TrainingSettings"]
 
+_COUNTING = (MeanFieldDense, SampledDropout)
 BATCH = 256  # images per step where nothing is trained
+_CHUNK_BYTES, _CHUNK_STEPS = 1 << 24, 100  # most features and most steps of one call
 
 
 @dataclass(frozen=True)
@@ -100,12 +105,13 @@ class StageTrainer:
         self.optimizer = tf_keras.optimizers.Adam(_schedule(rate, self.epochs * self.num_steps))
         self.optimizer.build(self.variables)
         self.layers = [layer for layer in variational_layers(model) if layer in stage.layers]
+        self.points = layers_with_prior(stage.layers)
         self.warmup = min(settings.kl_warmup_epochs, self.epochs // 2) if self.layers else 0
         self.weights = tf.constant(
             class_weights(self.labels, split.num_classes, settings.class_weight_power)
         )
         self.kl_scale = tf.Variable(0.0, trainable=False)
-        self.step = tf.function(self._step)
+        self.steps = tf.function(self._steps, reduce_retracing=True)
         self.to_features = tf.function(split.graph.submodel(stage.source, split.features))
 
     @property
@@ -119,7 +125,7 @@ class StageTrainer:
             "variables": self.variables,
             "averages": self.averages,
             "optimizer": self.optimizer.variables,
-            "calls": [layer.calls for layer in self.layers if isinstance(layer, FlipoutDense)],
+            "calls": [layer.calls for layer in self.stage.layers if isinstance(layer, _COUNTING)],
         }
         history, best = checkpoint.restore(state)
         for epoch in range(len(history), self.epochs):
@@ -144,17 +150,17 @@ class StageTrainer:
     def _epoch(self, epoch: int, report: ProgressReport | None) -> dict[str, Any]:
         started = time.monotonic()
         self.kl_scale.assign(kl_warmup(epoch, self.warmup) / len(self.labels))
-        losses = []
-        for number, (features, labels) in enumerate(self._batches(epoch), start=1):
-            losses.append(self.step(features, labels))
-            if report is not None and (number % 10 == 0 or number == self.num_steps):
+        losses: list[float] = []
+        for features, labels in self._batches(epoch):
+            losses += self.steps(features, labels).numpy().tolist()
+            if report is not None:
                 note = f"epoch {epoch + 1}/{self.epochs}"
-                report(self.stage.name, epoch * self.num_steps + number, self.total, note)
+                report(self.stage.name, epoch * self.num_steps + len(losses), self.total, note)
         likelihood, accuracy = self._validate()
         return {
             "stage": self.stage.name,
             "epoch": epoch + 1,
-            "loss": float(np.mean([loss.numpy() for loss in losses])),
+            "loss": float(np.mean(losses)),
             "kl_divergence": float(kl_divergence(self.layers)),
             "validation_log_likelihood": likelihood,
             "validation_accuracy": accuracy,
@@ -167,20 +173,36 @@ class StageTrainer:
         return self.epochs * self.num_steps
 
     def _batches(self, epoch: int) -> Iterator[tuple[Array, Array]]:
-        """Batches in an order that only the seed, the stage and the epoch decide."""
+        """Batches (k, B, ...) in an order that only the seed, the stage and the epoch decide.
+
+        Small features come as many batches at once, since a call costs more than a step.
+        """
         rng = np.random.default_rng([self.settings.seed, len(self.stage.name), epoch])
         order = rng.permutation(len(self.labels))
-        views = (order + epoch) % self.train.num_views
         size = self.settings.batch_size
-        for i in range(0, len(order), size):
-            chosen = order[i : i + size]
-            yield self.train.rows(views[i : i + size], chosen), self.labels[chosen]
+        item = self.train.values[0, :1]
+        at_once = int(np.clip(_CHUNK_BYTES // (size * item.nbytes), 1, _CHUNK_STEPS))
+        whole = len(order) // size * size
+        cuts = [*range(0, whole, at_once * size), whole, len(order)]
+        for start, stop in zip(cuts, cuts[1:], strict=False):
+            if start < stop:
+                chosen = order[start:stop].reshape(-1, min(size, stop - start))
+                views = (chosen + epoch) % self.train.num_views
+                yield self.train.rows(views, chosen), self.labels[chosen]
+
+    def _steps(self, features: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """Takes one step for each batch of (k, B, ...) and returns the losses (k,)."""
+        losses = tf.TensorArray(tf.float32, size=tf.shape(labels)[0])
+        for i in tf.range(tf.shape(labels)[0]):
+            losses = losses.write(i, self._step(features[i], labels[i]))
+        return losses.stack()
 
     def _step(self, features: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             logits = self.stage.network(tf.cast(features, tf.float32), training=True)
             loss = weighted_cross_entropy(logits, labels, self.weights)
-            loss += self.kl_scale * kl_divergence(self.layers)
+            nats = kl_divergence(self.layers) + negative_log_prior(self.points)
+            loss += self.kl_scale * nats
         gradients = tape.gradient(loss, self.variables)
         self.optimizer.apply_gradients(zip(gradients, self.variables, strict=True))
         count = tf.cast(self.optimizer.iterations, tf.float32)

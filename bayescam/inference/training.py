@@ -9,7 +9,7 @@ killed run carries on where it was.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ import tensorflow as tf
 import tf_keras
 
 from bayescam.inference.checkpoint import Checkpoint
+from bayescam.inference.ensemble import plain_twin, train_members
 from bayescam.inference.features import (
     FeatureCache,
     ProgressReport,
@@ -27,11 +28,15 @@ from bayescam.inference.features import (
     cache_features,
     weights_fingerprint,
 )
+from bayescam.inference.laplace import fit_laplace
 from bayescam.inference.split import NetworkSplit, split_network
 from bayescam.inference.stages import Stage, plan_stages
 from bayescam.inference.trainer import BATCH, StageTrainer, TrainingSettings
-from bayescam.models.flipout import FlipoutDense, variational_layers
+from bayescam.models.ensemble import EnsembleDense
+from bayescam.models.laplace import LaplaceDense
 from bayescam.models.layers import Standardization
+from bayescam.models.mean_field import MeanFieldDense, variational_layers
+from bayescam.models.prior import layers_with_prior
 from bayescam.types import Array, InputError
 
 __all__ = ["FitResult", "TrainingSettings", "fit_classifier", "fit_head"]
@@ -92,14 +97,15 @@ def fit_classifier(
         InputError: If there are no images, a label is no class, or a setting does not fit.
     """
     settings = settings or TrainingSettings()
-    split = split_network(model)
+    trained = plain_twin(model)
+    split = split_network(trained)
     _check_labels(split, train=train.labels, val=val.labels)
     if settings.cache == "disk" and work_dir is None:
         raise InputError('`cache` "disk" needs a work folder; give one or use cache="memory"')
     _set_num_train(model, len(train))
     stages = plan_stages(split, settings.fine_tune_layers)
     source = stages[-1].source
-    start = f"{_structure(split)} {weights_fingerprint(model.weights)}"
+    start = f"{_structure(split)} {weights_fingerprint(trained.weights)}"
     history: list[dict[str, Any]] = []
     with _as_it_was_if_interrupted(model):
         caches = _cache_both(split, source, train, val, settings, work_dir, report)
@@ -110,9 +116,13 @@ def fit_classifier(
                 arrays = _at_features(split, source, some)
             checkpoint = Checkpoint(work_dir, stage.name, f"{start} {settings} {train.fingerprint}")
             history += _train_stage(
-                model, stage, arrays, (train.labels, val.labels), settings, checkpoint, report
+                trained, stage, arrays, (train.labels, val.labels), settings, checkpoint, report
             )
-    return FitResult(history, split, source, caches)
+        result = FitResult(history, split, source, caches)
+        history += _complete_posterior(
+            model, result.head_features, (train.labels, val.labels), settings, report
+        )
+    return result
 
 
 def fit_head(
@@ -139,15 +149,38 @@ def fit_head(
     split = split_network(model)
     _check_labels(split, train=labels[0], val=labels[1])
     _set_num_train(model, len(labels[0]))
-    (stage,) = plan_stages(split, 0)
-    checkpoint = Checkpoint(None, stage.name, "")
-    return _train_stage(model, stage, features, labels, settings, checkpoint, report)
+    history = []
+    if plain_twin(model) is model:
+        (stage,) = plan_stages(split, 0)
+        checkpoint = Checkpoint(None, stage.name, "")
+        history = _train_stage(model, stage, features, labels, settings, checkpoint, report)
+    else:
+        _standardize(split, features[0])
+    return history + _complete_posterior(model, lambda: features, labels, settings, report)
+
+
+def _complete_posterior(
+    model: tf_keras.Model,
+    head_features: Callable[[], tuple[FeatureCache, FeatureCache]],
+    labels: tuple[Array, Array],
+    settings: TrainingSettings,
+    report: ProgressReport | None,
+) -> list[dict[str, Any]]:
+    """What some heads need once the weights are trained: members, or a covariance."""
+    layers = [step.layer for step in split_network(model).suffix]
+    if not any(isinstance(layer, (EnsembleDense, LaplaceDense)) for layer in layers):
+        return []
+    train, val = head_features()
+    fit_laplace(model, train, labels[0], settings.class_weight_power)
+    return train_members(model, (train, val), labels, settings, report)
 
 
 def _set_num_train(model: tf_keras.Model, number: int) -> None:
     for layer in variational_layers(model):
-        if isinstance(layer, FlipoutDense):
+        if isinstance(layer, MeanFieldDense):
             layer.num_train = number
+    for layer in layers_with_prior(step.layer for step in split_network(model).suffix):
+        layer.kernel_regularizer.num_train = number
 
 
 @contextmanager

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from bayescam.models.adapt import adapt_model
 from bayescam.models.backbones import backbone_layers, backbone_names
-from bayescam.models.compose import build_classifier, class_names
-from bayescam.models.flipout import FlipoutDense, posterior_mean, rademacher, variational_layers
+from bayescam.models.compose import build_classifier, build_head
+from bayescam.models.ensemble import EnsembleDense
 from bayescam.models.graph import LayerGraph, Step, Value, flatten_model
+from bayescam.models.laplace import LaplaceDense
 from bayescam.models.layers import (
     BinaryLogits,
     ClassLogits,
@@ -14,14 +15,30 @@ from bayescam.models.layers import (
     SampledDropout,
     Standardization,
 )
+from bayescam.models.mean_field import (
+    FlipoutDense,
+    LocalReparameterizationDense,
+    MeanFieldDense,
+    ReparameterizationDense,
+    posterior_mean,
+    rademacher,
+    variational_layers,
+)
+from bayescam.models.members import ModelEnsemble, class_names, load_ensemble
 from bayescam.models.saving import load_model, save_model
 from bayescam.models.weights import WeightsReport, load_weights
 
 __all__ = [
     "BinaryLogits",
     "ClassLogits",
+    "EnsembleDense",
     "FlipoutDense",
+    "LaplaceDense",
+    "LocalReparameterizationDense",
+    "MeanFieldDense",
+    "ReparameterizationDense",
     "LayerGraph",
+    "ModelEnsemble",
     "PixelNormalization",
     "SampledDropout",
     "Standardization",
@@ -32,8 +49,10 @@ __all__ = [
     "backbone_layers",
     "backbone_names",
     "build_classifier",
+    "build_head",
     "class_names",
     "flatten_model",
+    "load_ensemble",
     "load_model",
     "load_weights",
     "posterior_mean",

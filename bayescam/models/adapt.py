@@ -10,7 +10,6 @@ import tensorflow as tf
 import tf_keras
 
 from bayescam.models.devices import prepare_gpus
-from bayescam.models.flipout import FlipoutDense, variational_layers
 from bayescam.models.graph import LayerGraph, Step, flatten_model, run_steps
 from bayescam.models.layers import (
     BinaryLogits,
@@ -19,6 +18,7 @@ from bayescam.models.layers import (
     SampledDropout,
     check_class_names,
 )
+from bayescam.models.mean_field import MeanFieldDense, variational_layers
 from bayescam.types import Array, InputError
 
 __all__ = ["adapt_model"]
@@ -136,7 +136,7 @@ def _without_activation(step: Step, graph: LayerGraph) -> tf_keras.layers.Layer:
     layer = step.layer
     if _name_of(layer.activation) == _LINEAR:
         return layer
-    if isinstance(layer, (FlipoutDense, tf_keras.layers.Dense)):
+    if isinstance(layer, (MeanFieldDense, tf_keras.layers.Dense)):
         copy = type(layer).from_config({**layer.get_config(), "activation": "linear"})
     else:
         copy = _stock_copy(layer)

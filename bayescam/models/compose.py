@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from os import PathLike
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Unpack, get_args
 
 import numpy as np
 import tf_keras
 
 from bayescam.models.backbones import backbone_layers, find_backbone, seed_weights
 from bayescam.models.devices import prepare_gpus
-from bayescam.models.flipout import FlipoutDense
+from bayescam.models.heads import HeadKind, HeadOptions, add_head
+from bayescam.models.laplace import Covariance
 from bayescam.models.layers import (
     ClassLogits,
     PixelNormalization,
@@ -21,9 +22,8 @@ from bayescam.models.layers import (
 from bayescam.models.weights import load_weights
 from bayescam.types import InputError
 
-__all__ = ["HeadKind", "Pooling", "build_classifier", "class_names"]
+__all__ = ["HeadKind", "Pooling", "build_classifier", "build_head"]
 
-HeadKind = Literal["flipout", "dense"]
 Pooling = Literal["avg", "flatten"]
 
 
@@ -36,7 +36,10 @@ def build_classifier(
     input_shape: tuple[int, int, int] = (224, 224, 3),
     pooling: Pooling = "avg",
     hidden_units: Sequence[int] = (),
-    prior_sd: float = 0.15,
+    prior_sd: float | None = None,
+    dropout_rate: float = 0.5,
+    num_members: int = 5,
+    covariance: Covariance = "kronecker",
     num_train: int | None = None,
     seed: int = 0,
 ) -> tf_keras.Model:
@@ -49,13 +52,24 @@ def build_classifier(
         backbone: `"vgg16"`, `"resnet152"`, `"inceptionv3"`, `"squeezenet"`, `"narrow_vgg"`, or any
             other name in `tf_keras.applications`.
         class_names: The K classes, in the order of the labels.
-        head: `"flipout"` for a Gaussian posterior over the head's weights, `"dense"` for points.
+        head: `"flipout"`, `"reparameterization"` or `"local_reparameterization"` for a Gaussian
+            posterior over the head's weights, which are three ways to train one and the same
+            posterior; `"dropout"` for point weights with a random mask before each of its layers,
+            part of the posterior draws (MC dropout); `"ensemble"` for several heads, each from
+            another start and bootstrap; `"laplace"` for a Gaussian around the trained weights of
+            the last layer; `"dense"` for points.
         weights: An HDF5 file of backbone weights, `"imagenet"` to have Keras download them, or
             None for random ones.
         input_shape: Height, width and 3.
         pooling: `"avg"` averages each map, `"flatten"` keeps all cells.
         hidden_units: Sizes of hidden layers (ReLU) of the head, none by default.
-        prior_sd: Standard deviation of the prior of each weight of a flipout head.
+        prior_sd: Standard deviation of the Gaussian prior of each weight of the head. None is 0.15
+            for a Gaussian head and no prior for the others, whose weights are points; with a prior
+            they are trained to the maximum of the posterior, which a Laplace head should be.
+        dropout_rate: Share of features that a mask of a dropout head sets to zero.
+        num_members: How many heads an ensemble has.
+        covariance: What a Laplace head keeps of the covariance of its weights: `"kronecker"`,
+            `"full"` (at most 6000 weights) or `"diagonal"`.
         num_train: Number of training images, by which the KL divergence is divided. `bayescam.fit`
             sets it; plain `compile` and `fit` need it here.
         seed: Fixes all random initial weights and the perturbations of flipout training.
@@ -71,12 +85,8 @@ def build_classifier(
         (None, 2)
     """
     prepare_gpus()
-    names = check_class_names(class_names)
-    _check_choice("head", head, HeadKind)
     _check_choice("pooling", pooling, Pooling)
     found, shape = find_backbone(backbone), _check_input_shape(input_shape)
-    hidden_units = _check_hidden_units(hidden_units)
-    seeds = np.random.SeedSequence(seed).generate_state(len(hidden_units) + 2) >> 1
     images = tf_keras.Input(shape, name="images", dtype="float32")
     x = PixelNormalization(found.matrix, found.offset, name="pixel_normalization")(images)
     try:
@@ -85,32 +95,82 @@ def build_classifier(
         raise InputError(
             f"`input_shape` {shape} does not suit {found.name}: {str(error).split('; ')[0]}"
         ) from error
-    x = _features(x, pooling)
-    for number, (units, layer_seed) in enumerate(zip(hidden_units, seeds[2:], strict=True), 1):
-        x = _dense(head, units, f"hidden_{number}", "relu", prior_sd, num_train, layer_seed)(x)
-    x = _dense(head, len(names), "logits", None, prior_sd, num_train, seeds[1])(x)
-    model = tf_keras.Model(images, ClassLogits(names, name="class_logits")(x), name=found.name)
-    seed_weights(backbone_layers(model), int(seeds[0]))
+    logits = _logits(
+        _features(x, pooling),
+        class_names,
+        head,
+        hidden_units,
+        seed,
+        prior_sd=prior_sd,
+        num_train=num_train,
+        dropout_rate=dropout_rate,
+        num_members=num_members,
+        covariance=covariance,
+    )
+    model = tf_keras.Model(images, logits, name=found.name)
+    seed_weights(backbone_layers(model), _seeds(seed, 1)[0])
     if weights is not None:
         load_weights(model, weights)
     return model
 
 
-def class_names(model: tf_keras.Model) -> tuple[str, ...]:
-    """Returns the names of the classes of a classifier, in the order of its logits.
+def build_head(
+    num_features: int,
+    *,
+    class_names: Sequence[str],
+    head: HeadKind = "flipout",
+    hidden_units: Sequence[int] = (),
+    seed: int = 0,
+    **options: Unpack[HeadOptions],
+) -> tf_keras.Model:
+    """Returns a classifier of cached features (N, F): a head as in `build_classifier`, alone.
+
+    With one set of features many heads are compared in the time that one backbone would take.
+
+    Args:
+        num_features: F.
+        class_names: The K classes, in the order of the labels.
+        head: As in `build_classifier`.
+        hidden_units: As in `build_classifier`.
+        seed: Of the head's initial weights; the same as in a classifier of this seed.
+        **options: Those of the head, as in `build_classifier`.
 
     Raises:
-        InputError: If the model does not end in `ClassLogits`.
+        InputError: If an argument does not fit.
+
+    Example:
+        >>> build_head(512, class_names=["benign", "malignant"], head="laplace").output_shape
+        (None, 2)
     """
-    last = model.layers[-1] if getattr(model, "layers", None) else None
-    if isinstance(last, tf_keras.Model):
-        return class_names(last)
-    if not isinstance(last, ClassLogits):
-        raise InputError(
-            f"`model` {getattr(model, 'name', model)!r} carries no class names; pass it through "
-            "bayescam.adapt_model(model, class_names=[...]) first"
-        )
-    return last.class_names
+    if num_features < 1:
+        raise InputError(f"`num_features` must be 1 or more; got {num_features}")
+    features = tf_keras.Input((num_features,), name="features", dtype="float32")
+    x = Standardization(name="standardization")(features)
+    logits = _logits(x, class_names, head, hidden_units, seed, **options)
+    return tf_keras.Model(features, logits, name="head")
+
+
+def _logits(
+    x: Any,  # noqa: ANN401
+    class_names: Sequence[str],
+    head: HeadKind,
+    hidden_units: Sequence[int],
+    seed: int,
+    **options: Unpack[HeadOptions],
+) -> Any:  # noqa: ANN401
+    """The head on standardised features, with the class names."""
+    names = check_class_names(class_names)
+    _check_choice("head", head, HeadKind)
+    _check_choice("covariance", options.get("covariance", "kronecker"), Covariance)
+    hidden = _check_hidden_units(hidden_units)
+    _, last, *before = _seeds(seed, len(hidden) + 2)
+    x = add_head(x, head, (*hidden, len(names)), [*before, last], **options)
+    return ClassLogits(names, name="class_logits")(x)
+
+
+def _seeds(seed: int, number: int) -> list[int]:
+    """Seeds of the backbone, the last layer, and the hidden layers."""
+    return [int(word) for word in np.random.SeedSequence(seed).generate_state(number) >> 1]
 
 
 def _features(x: Any, pooling: Pooling) -> Any:  # noqa: ANN401
@@ -119,34 +179,6 @@ def _features(x: Any, pooling: Pooling) -> Any:  # noqa: ANN401
     else:
         x = tf_keras.layers.Flatten(name="flatten", dtype="float32")(x)
     return Standardization(name="standardization")(x)
-
-
-def _dense(
-    head: HeadKind,
-    units: int,
-    name: str,
-    activation: str | None,
-    prior_sd: float,
-    num_train: int | None,
-    seed: np.uint32,
-) -> tf_keras.layers.Layer:
-    if head == "flipout":
-        return FlipoutDense(
-            units,
-            activation=activation,
-            prior_sd=prior_sd,
-            num_train=num_train,
-            seed=int(seed),
-            name=name,
-        )
-    initializer = tf_keras.initializers.GlorotUniform(seed=int(seed))
-    return tf_keras.layers.Dense(
-        units,
-        activation=activation,
-        kernel_initializer=initializer,
-        name=name,
-        dtype="float32",
-    )
 
 
 def _check_choice(argument: str, value: object, choices: Any) -> None:  # noqa: ANN401

@@ -6,6 +6,7 @@ mixed-precision policy, since the backbone alone profits from short floats.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -158,7 +159,48 @@ class ClassLogits(tf_keras.layers.Layer):
 
 @_register
 class SampledDropout(tf_keras.layers.Dropout):
-    """A dropout whose mask is part of a posterior draw (MC dropout); otherwise a plain dropout."""
+    """A dropout whose mask is part of a posterior draw (MC dropout); otherwise a plain dropout.
+
+    Gal and Ghahramani, *Dropout as a Bayesian approximation*, ICML 2016. In training the mask is
+    keyed by the seed and by how many masks there were, so a training that carries on repeats it.
+    """
+
+    def __init__(self, rate: float, **kwargs: Any) -> None:  # noqa: ANN401
+        """Keeps the rate.
+
+        Raises:
+            InputError: If it is not at least 0 and below 1.
+        """
+        if not 0 <= rate < 1:
+            raise InputError(f"`dropout_rate` must be at least 0 and below 1; got {rate!r}")
+        seed = kwargs.pop("seed", None)
+        seed = random.randrange(2**31) if seed is None else seed
+        super().__init__(rate, seed=seed, **kwargs)
+        self._count = CallCount()
+
+    @property
+    def calls(self) -> tf.Variable:
+        """How many masks were drawn in training; with the seed it decides the next one."""
+        return self._count.calls
+
+    @tf.autograph.experimental.do_not_convert
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """Returns masked features while training, the features themselves otherwise."""
+        if not training:
+            return tf.identity(inputs)
+        key = tf.stack([tf.cast(self.seed, tf.int64), self.calls.assign_add(1)])
+        shape = self._get_noise_shape(inputs)
+        shape = tf.shape(inputs) if shape is None else shape
+        keep = tf.random.stateless_uniform(shape, key) >= self.rate
+        return inputs * tf.cast(keep, inputs.dtype) / (1.0 - self.rate)
+
+
+class CallCount(tf.__internal__.tracking.AutoTrackable):
+    """How often a layer drew random numbers: read afresh at each call, but no weight of it."""
+
+    def __init__(self) -> None:
+        with tf.init_scope():
+            self.calls = tf.Variable(0, trainable=False, dtype=tf.int64, name="calls")
 
 
 def check_class_names(class_names: Sequence[str]) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ import h5py
 import tf_keras
 
 from bayescam.models.devices import prepare_gpus
-from bayescam.models.flipout import FlipoutDense, variational_layers
+from bayescam.models.mean_field import MeanFieldDense, variational_layers
 from bayescam.types import InputError
 
 __all__ = ["check_saveable", "load_model", "save_model"]
@@ -83,7 +83,7 @@ def check_saveable(model: tf_keras.Model) -> None:
         InputError: If it holds a stock variational layer of TFP.
     """
     for layer in variational_layers(model):
-        if not isinstance(layer, FlipoutDense):
+        if not isinstance(layer, MeanFieldDense):
             raise InputError(
                 f"layer {layer.name!r} is a stock {type(layer).__name__} of TFP, which cannot be "
                 "loaded from .keras and .h5 files; build it with bayescam.models.FlipoutDense, or "

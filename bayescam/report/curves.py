@@ -12,7 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from bayescam.types import InputError
 
-__all__ = ["draw_confusion", "draw_entropy_histograms", "draw_reliability", "draw_risk_coverage"]
+__all__ = [
+    "draw_confusion",
+    "draw_entropy_histograms",
+    "draw_missed_silently",
+    "draw_reliability",
+    "draw_risk_coverage",
+]
 
 _RIGHT, _WRONG = "#0072B2", "#D55E00"
 _LINES = ("#0072B2", "#E8740C", "#009E73", "#CC79A7", "#4D4D4D", "#56B4E9")
@@ -95,6 +101,38 @@ def draw_risk_coverage(
     steady = max(curve.risk[curve.coverage >= 0.05].max() for curve in curves.values())
     ax.set_ylim(0, 1.3 * steady or 1.0)
     ax.legend(loc="upper left")
+    return _titled(ax, title)
+
+
+def draw_missed_silently(
+    rates: ArrayLike,
+    shares: Mapping[str, ArrayLike],
+    class_name: str,
+    *,
+    ax: Axes,
+    title: str | None = None,
+) -> Axes:
+    """Images of one class that are kept and called something else, against the share referred.
+
+    Args:
+        rates: (R,), shares of all images that are referred.
+        shares: name of the score -> (R,), share of all images of the class.
+        class_name: the class of concern.
+        ax: where to draw.
+        title: above the axes.
+    """
+    if not shares:
+        raise InputError("`shares` must hold at least one score.")
+    for i, (name, values) in enumerate(shares.items()):
+        ax.plot(rates, np.asarray(values), color=_LINES[i % len(_LINES)], linewidth=1.6, label=name)
+    top = max(float(np.max(np.asarray(values))) for values in shares.values())
+    ax.set(
+        xlim=(0, float(np.max(np.asarray(rates)))),
+        ylim=(0, 1.1 * top or 1.0),
+        xlabel="share of images referred",
+        ylabel=f"share of {class_name} missed silently",
+    )
+    ax.legend(loc="upper right")
     return _titled(ax, title)
 
 

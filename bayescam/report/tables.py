@@ -7,7 +7,14 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-__all__ = ["format_interval", "interval_table", "table_cells", "to_markdown", "to_text"]
+__all__ = [
+    "format_interval",
+    "interval_table",
+    "merge_intervals",
+    "table_cells",
+    "to_markdown",
+    "to_text",
+]
 
 
 def format_interval(estimate: float, lower: float, upper: float, *, digits: int = 3) -> str:
@@ -40,6 +47,25 @@ def interval_table(
     table = pd.DataFrame(cells).fillna("–")
     table.index.name = "score"
     return table
+
+
+def merge_intervals(table: pd.DataFrame, *, digits: int = 3) -> pd.DataFrame:
+    """The same table with `x`, `x_lower` and `x_upper` written as one column `x`.
+
+    Example:
+        >>> merge_intervals(pd.DataFrame({"a": [0.8], "a_lower": [0.78], "a_upper": [0.82]}))
+                               a
+        0   0.800 [0.780, 0.820]
+    """
+    bounds = {f"{name}_{bound}" for name in table for bound in ("lower", "upper")}
+    merged = table.drop(columns=[name for name in table if name in bounds])
+    for name in merged:
+        if f"{name}_lower" in table:
+            columns = (table[name], table[f"{name}_lower"], table[f"{name}_upper"])
+            merged[name] = [
+                format_interval(*triple, digits=digits) for triple in zip(*columns, strict=True)
+            ]
+    return merged
 
 
 def to_markdown(table: pd.DataFrame, *, digits: int = 3) -> str:

@@ -1,46 +1,132 @@
 """What draws of probabilities say: uncertainty, scores, calibration, referral. NumPy only."""
 
 from bayescam.uncertainty.bootstrap import BootstrapScores, group_bootstrap
+from bayescam.uncertainty.brier import BrierDecomposition, brier_decomposition
 from bayescam.uncertainty.calibration import Calibration, cross_fit_logits, fit_calibration
+from bayescam.uncertainty.conformal import ConformalPredictor, fit_conformal
+from bayescam.uncertainty.conformal_score import ConformalMethod, ConformalScore
+from bayescam.uncertainty.covariance import (
+    CovarianceSplit,
+    covariance_error,
+    covariance_split,
+    covariance_traces,
+)
+from bayescam.uncertainty.coverage import (
+    SetScores,
+    SetSummary,
+    coverage_band,
+    expected_coverage,
+    score_sets,
+)
 from bayescam.uncertainty.decomposition import (
     decompose,
     expected_entropy,
     mutual_information,
     predictive_entropy,
 )
-from bayescam.uncertainty.intervals import credible_interval
-from bayescam.uncertainty.referral import RiskCoverage, accuracy_at_referral, risk_coverage
+from bayescam.uncertainty.distance import (
+    DiagonalDistance,
+    MahalanobisDistance,
+    fit_mahalanobis,
+)
+from bayescam.uncertainty.exchangeability import one_per_group, refuse_shared_groups
+from bayescam.uncertainty.intervals import credible_interval, interval_error
+from bayescam.uncertainty.labelwise import VarianceSplit, labelwise_variance
+from bayescam.uncertainty.montecarlo import (
+    MonteCarloError,
+    check_draws,
+    draws_needed,
+    monte_carlo_error,
+)
+from bayescam.uncertainty.overlap import class_overlap
+from bayescam.uncertainty.referral import (
+    ClassReferral,
+    RiskCoverage,
+    accuracy_at_referral,
+    class_at_referral,
+    risk_coverage,
+    risk_coverage_curves,
+)
+from bayescam.uncertainty.referral_bootstrap import AurcResamples, bootstrap_aurc
 from bayescam.uncertainty.reliability import (
+    Binning,
     ReliabilityCurve,
+    classwise_calibration_error,
     expected_calibration_error,
     reliability_curve,
 )
+from bayescam.uncertainty.risk_control import ReferralRule, fit_referral_rule
 from bayescam.uncertainty.scoring import (
+    CALIBRATION_SCORES,
     OVERALL_SCORES,
     PredictionScores,
     score_names,
     score_predictions,
 )
+from bayescam.uncertainty.shift import ShiftDetection, detect_shift, detect_shift_by_score
+from bayescam.uncertainty.variation import variation_ratio
 
 __all__ = [
+    "CALIBRATION_SCORES",
     "OVERALL_SCORES",
+    "AurcResamples",
+    "Binning",
     "BootstrapScores",
+    "BrierDecomposition",
     "Calibration",
+    "ClassReferral",
+    "ConformalMethod",
+    "ConformalPredictor",
+    "ConformalScore",
+    "CovarianceSplit",
+    "DiagonalDistance",
+    "MahalanobisDistance",
+    "MonteCarloError",
     "PredictionScores",
+    "ReferralRule",
     "ReliabilityCurve",
     "RiskCoverage",
+    "SetScores",
+    "SetSummary",
+    "ShiftDetection",
+    "VarianceSplit",
     "accuracy_at_referral",
+    "bootstrap_aurc",
+    "brier_decomposition",
+    "check_draws",
+    "class_at_referral",
+    "class_overlap",
+    "classwise_calibration_error",
+    "covariance_error",
+    "covariance_split",
+    "covariance_traces",
+    "coverage_band",
     "credible_interval",
     "cross_fit_logits",
     "decompose",
+    "detect_shift",
+    "detect_shift_by_score",
+    "draws_needed",
     "expected_calibration_error",
+    "expected_coverage",
     "expected_entropy",
     "fit_calibration",
+    "fit_conformal",
+    "fit_mahalanobis",
+    "fit_referral_rule",
     "group_bootstrap",
+    "interval_error",
+    "labelwise_variance",
+    "monte_carlo_error",
     "mutual_information",
+    "one_per_group",
     "predictive_entropy",
+    "refuse_shared_groups",
     "reliability_curve",
     "risk_coverage",
+    "risk_coverage_curves",
     "score_names",
     "score_predictions",
+    "score_sets",
+    "variation_ratio",
 ]

@@ -2,9 +2,9 @@
 
 Images of one lesion are not independent, so whole groups are drawn with replacement (Efron and
 Tibshirani 1993, chapter 8 and equation 13.5). A resample is never materialised: it is a count per
-group. All scores but the area under the curve are functions of sums over groups, and one matrix
-product gives those sums for all resamples; the areas come from running sums over scores sorted
-once.
+group. Most scores are functions of sums over groups, and a matrix product gives those sums for all
+resamples; the areas under the curves, and the bins of equal mass, come from running sums over
+scores sorted once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import coo_array, csr_array
 
 from bayescam.types import InputError
-from bayescam.uncertainty.reliability import confidence_bins
+from bayescam.uncertainty.brier import reliability_term
+from bayescam.uncertainty.reliability import confidence_bins, mass_bins
 from bayescam.uncertainty.scoring import score_names, score_predictions
 from bayescam.uncertainty.validation import check_groups, check_labels, check_mean_probs
 
@@ -92,11 +93,12 @@ def group_bootstrap(
     if not 0.0 < level < 1.0:
         raise InputError(f"`level` must lie strictly between 0 and 1; got {level}.")
     estimate = score_predictions(probs, truth, class_names).as_dict()
-    sums = _sum_by_group(_image_terms(probs, truth), codes)
+    sums = _sum_by_group(probs, truth, codes)
     ranking = [_rank(probs[:, k], truth == k, codes) for k in range(probs.shape[1])]
+    ladder = _climb(probs, truth, codes)
     resamples = np.concatenate(
         [
-            _scores_of(counts, counts @ sums, ranking)
+            _scores_of(counts, sums.times(counts), ranking, ladder)
             for counts in resample_groups(int(codes.max()) + 1, num_resamples, seed=seed)
         ]
     )
@@ -121,42 +123,83 @@ def resample_groups(
         yield counts.reshape(rows, num_groups).astype(np.float64)
 
 
-def _image_terms(probs: NDArray[np.float64], truth: NDArray[np.int64]) -> NDArray[np.float64]:
-    """What the additive scores sum over images: (N, K*K + 3*bins + 2).
+@dataclass(frozen=True)
+class _Sums:
+    """What the additive scores sum over the images of a group, or of a resample: first axis G or r.
 
-    Confusion cells, then count, confidence and right calls by confidence bin, `-log p`, Brier.
+    Attributes:
+        table: (G, K, K), images by label and predicted class.
+        gap: (G, B), right calls minus confidence, by bin of the confidence.
+        classwise: (G, 3, K, B), images, probability and images of the class, by bin of the
+            probability of the class.
+        loss: (G, 2), `-log p` and Brier score.
     """
-    (n, k), predicted = probs.shape, probs.argmax(axis=1)
-    image = np.arange(n)
-    cells = np.zeros((n, k * k))
-    cells[image, truth * k + predicted] = 1.0
-    bins = np.zeros((3, n, _NUM_BINS))
-    confidence = probs.max(axis=1)
-    where = confidence_bins(confidence, _NUM_BINS)
-    for term, value in zip(bins, (np.ones(n), confidence, predicted == truth), strict=True):
-        term[image, where] = value
+
+    table: NDArray[np.float64]
+    gap: NDArray[np.float64]
+    classwise: NDArray[np.float64]
+    loss: NDArray[np.float64]
+
+    def times(self, counts: NDArray[np.float64]) -> _Sums:
+        """The sums over r resamples in which the groups occur `counts` (r, G) times."""
+        parts = (self.table, self.gap, self.classwise, self.loss)
+        products = (counts @ part.reshape(len(part), -1) for part in parts)
+        return _Sums(
+            *(
+                product.reshape(-1, *part.shape[1:])
+                for product, part in zip(products, parts, strict=True)
+            )
+        )
+
+
+def _sum_by_group(
+    probs: NDArray[np.float64], truth: NDArray[np.int64], codes: NDArray[np.int64]
+) -> _Sums:
+    (n, k), predicted, is_class = probs.shape, probs.argmax(axis=1), np.eye(probs.shape[1])[truth]
     epsilon = np.finfo(np.float64).eps
-    losses = -np.log(np.clip(probs[image, truth], epsilon, 1.0 - epsilon))
-    brier = ((probs - np.eye(k)[truth]) ** 2).sum(axis=1)
-    return np.column_stack([cells, *bins, losses, brier])
+    losses = -np.log(np.clip(probs[np.arange(n), truth], epsilon, 1.0 - epsilon))
+    brier = ((probs - is_class) ** 2).sum(axis=1)
+    confidence = probs.max(axis=1)
+    cells = confidence_bins(probs, _NUM_BINS) + _NUM_BINS * np.arange(k)
+    by_class = (np.ones((n, k)), probs, is_class)
+    return _Sums(
+        _add(codes, truth * k + predicted, np.ones(n), k * k).reshape(-1, k, k),
+        _add(
+            codes,
+            confidence_bins(confidence, _NUM_BINS),
+            (predicted == truth) - confidence,
+            _NUM_BINS,
+        ),
+        np.stack(
+            [
+                _add(codes, cells, part, k * _NUM_BINS).reshape(-1, k, _NUM_BINS)
+                for part in by_class
+            ],
+            axis=1,
+        ),
+        np.stack([np.bincount(codes, weights=part) for part in (losses, brier)], axis=1),
+    )
 
 
-def _sum_by_group(terms: NDArray[np.float64], codes: NDArray[np.int64]) -> NDArray[np.float64]:
-    order = np.argsort(codes, kind="stable")
-    starts = np.searchsorted(codes[order], np.arange(codes.max() + 1))
-    return np.add.reduceat(terms[order], starts, axis=0)
+def _add(
+    codes: NDArray[np.int64],
+    cells: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    num_cells: int,
+) -> NDArray[np.float64]:
+    """The weights of images (N,) or (N, K) added up by group and cell: (G, num_cells)."""
+    group = codes.reshape(-1, *[1] * (cells.ndim - 1)) * num_cells
+    size = (int(codes.max()) + 1) * num_cells
+    added = np.bincount((group + cells).ravel(), weights=weights.ravel(), minlength=size)
+    return added.astype(np.float64, copy=False).reshape(-1, num_cells)
 
 
 def _scores_of(
-    counts: NDArray[np.float64],
-    sums: NDArray[np.float64],
-    ranking: list[_Ranking],
+    counts: NDArray[np.float64], sums: _Sums, ranking: list[_Ranking], ladder: _Ladder
 ) -> NDArray[np.float64]:
     """The scores (r, M) of a chunk of r resamples, in the order of `score_names`."""
-    k = len(ranking)
-    table = sums[:, : k * k].reshape(-1, k, k)
-    in_bin, confidence, right = np.split(sums[:, k * k : -2], 3, axis=1)
-    images = in_bin.sum(axis=1)
+    table = sums.table
+    images = table.sum(axis=(1, 2))
     by_group = np.ascontiguousarray(counts.T)
     auc = np.stack([_weighted_auc(by_group, rank) for rank in ranking], axis=1)
     called = np.diagonal(table, axis1=1, axis2=2)
@@ -164,15 +207,71 @@ def _scores_of(
     with np.errstate(invalid="ignore"):
         sensitivity = called / of_class
         specificity = 1.0 - (as_class - called) / (images[:, np.newaxis] - of_class)
+    losses, brier = sums.loss.T / images
     overall = (
         called.sum(axis=1) / images,
         _mean_of_present(sensitivity),
         _mean_of_present(auc),
-        sums[:, -2] / images,
-        np.abs(right - confidence).sum(axis=1) / images,
-        sums[:, -1] / images,
+        losses,
+        np.abs(sums.gap).sum(axis=1) / images,
+        brier,
     )
-    return np.column_stack([*overall, auc, sensitivity, specificity])
+    calibration = (
+        _equal_mass_error(by_group, ladder) / images,
+        *_class_calibration(sums.classwise, images, brier),
+    )
+    return np.column_stack([*overall, *calibration, auc, sensitivity, specificity])
+
+
+def _class_calibration(
+    classwise: NDArray[np.float64], images: NDArray[np.float64], brier: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], ...]:
+    """Class-wise calibration error, then reliability, resolution and uncertainty: (r,) each."""
+    count, forecast, events = classwise.transpose(1, 0, 2, 3)
+    num_classes = count.shape[1]
+    error = np.abs(forecast - events).sum(axis=(1, 2)) / (num_classes * images)
+    reliability = reliability_term(count, forecast, events).sum(axis=1) / images
+    share = events.sum(axis=2) / images[:, np.newaxis]
+    uncertainty = (share * (1.0 - share)).sum(axis=1)
+    return error, reliability, reliability + uncertainty - brier, uncertainty
+
+
+@dataclass(frozen=True)
+class _Ladder:
+    """The U distinct confidences in rising order, for bins of equal mass.
+
+    Attributes:
+        images: (U, G), images of that confidence, by group.
+        gap: (U, G), right calls minus confidence, by group.
+    """
+
+    images: csr_array
+    gap: csr_array
+
+
+def _climb(
+    probs: NDArray[np.float64], truth: NDArray[np.int64], codes: NDArray[np.int64]
+) -> _Ladder:
+    confidence, right = probs.max(axis=1), probs.argmax(axis=1) == truth
+    values, step = np.unique(confidence, return_inverse=True)
+    size = (len(values), int(codes.max()) + 1)
+    return _Ladder(
+        _sum_in_cells(np.ones(len(probs)), step, codes, size),
+        _sum_in_cells(right - confidence, step, codes, size),
+    )
+
+
+def _equal_mass_error(counts: NDArray[np.float64], ladder: _Ladder) -> NDArray[np.float64]:
+    """The top-label calibration error times the images, for counts (G, r): (r,)."""
+    not_above = np.cumsum(ladder.images @ counts, axis=0).astype(np.int64)
+    num_resamples = counts.shape[1]
+    cells = mass_bins(not_above, _NUM_BINS) + _NUM_BINS * np.arange(num_resamples)
+    gaps = np.bincount(
+        cells.ravel(),
+        weights=(ladder.gap @ counts).ravel(),
+        minlength=_NUM_BINS * num_resamples,
+    )
+    return np.abs(gaps.reshape(num_resamples, _NUM_BINS)).sum(axis=1)
 
 
 @dataclass(frozen=True)
@@ -200,17 +299,22 @@ def _rank(
     anchors, at = np.unique(score[small], return_inverse=True)
     others = score[~small]
     place = np.searchsorted(anchors, others, "left") + np.searchsorted(anchors, others, "right")
+    num_groups = int(codes.max()) + 1
     return _Ranking(
-        _count_by_group(at, codes[small], len(anchors), codes.max() + 1),
-        _count_by_group(place, codes[~small], 2 * len(anchors) + 1, codes.max() + 1),
+        _sum_in_cells(np.ones(len(at)), at, codes[small], (len(anchors), num_groups)),
+        _sum_in_cells(
+            np.ones(len(place)), place, codes[~small], (2 * len(anchors) + 1, num_groups)
+        ),
     )
 
 
-def _count_by_group(
-    row: NDArray[np.int64], group: NDArray[np.int64], num_rows: int, num_groups: int
+def _sum_in_cells(
+    weights: NDArray[np.float64],
+    row: NDArray[np.int64],
+    group: NDArray[np.int64],
+    size: tuple[int, int],
 ) -> csr_array:
-    cells = (np.ones(len(row)), (row, group))
-    return coo_array(cells, shape=(num_rows, num_groups)).tocsr()
+    return coo_array((weights, (row, group)), shape=size).tocsr()
 
 
 def _weighted_auc(counts: NDArray[np.float64], rank: _Ranking) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 `calibrated = logits / temperature + class_bias`, the same for every draw, so draws stay draws.
 The objective is the likelihood of what is reported: the mean over draws of the probabilities.
 Temperature scaling is Guo et al. 2017, section 4.2; with a bias per class it is the "bias-corrected
-temperature scaling" of Alexandari et al. 2020, section 3.
+temperature scaling" of Alexandari et al. 2020.
 """
 
 from __future__ import annotations

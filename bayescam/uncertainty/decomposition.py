@@ -1,6 +1,6 @@
 """Total, expected and mutual information: how unsure the model is, and of what kind.
 
-Depeweg et al. 2018, "Decomposition of uncertainty in Bayesian deep learning", equation 1; the
+Depeweg et al. 2018, "Decomposition of uncertainty in Bayesian deep learning", section 3; the
 mutual information is BALD of Houlsby et al. 2011, equation 2. All entropies are in nats.
 """
 
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import xlogy
 
 from bayescam.types import UncertaintyDecomposition
-from bayescam.uncertainty.validation import check_probs
+from bayescam.uncertainty.validation import check_probs, check_several_draws
 
 __all__ = ["decompose", "expected_entropy", "mutual_information", "predictive_entropy"]
 
@@ -27,7 +27,8 @@ def decompose(probs: ArrayLike) -> UncertaintyDecomposition:
         `expected_entropy`: `mean_s H(p_s)`, what remains however well the weights are known
         (aleatoric).
         `mutual_information`: their difference, what better known weights would remove
-        (epistemic); never negative, so rounding below zero is cut off.
+        (epistemic); never negative, so rounding below zero is cut off. Of a single draw it is 0,
+        whatever the weights are worth: `check_draws` says so.
 
     Raises:
         InputError: `probs` has another shape, or its rows are not probabilities.
@@ -38,14 +39,14 @@ def decompose(probs: ArrayLike) -> UncertaintyDecomposition:
         array([0.6931])
     """
     draws = check_probs(probs)
-    total = _entropy(draws.mean(axis=0))
-    expected = np.minimum(_entropy(draws).mean(axis=0), total)
+    total = entropy(draws.mean(axis=0))
+    expected = np.minimum(entropy(draws).mean(axis=0), total)
     return UncertaintyDecomposition(total, expected, total - expected)
 
 
 def predictive_entropy(probs: ArrayLike) -> NDArray[np.float64]:
     """The entropy of the mean probabilities, `H(mean_s p_s)`, shape (N,), in nats."""
-    return _entropy(check_probs(probs).mean(axis=0))
+    return entropy(check_probs(probs).mean(axis=0))
 
 
 def expected_entropy(probs: ArrayLike) -> NDArray[np.float64]:
@@ -54,11 +55,15 @@ def expected_entropy(probs: ArrayLike) -> NDArray[np.float64]:
 
 
 def mutual_information(probs: ArrayLike) -> NDArray[np.float64]:
-    """What the draws disagree about, `H(mean_s p_s) - mean_s H(p_s)`, shape (N,), in nats."""
-    return decompose(probs).mutual_information
+    """What the draws disagree about, `H(mean_s p_s) - mean_s H(p_s)`, shape (N,), in nats.
+
+    Raises:
+        InputError: as `decompose`, or when there is only one draw.
+    """
+    return decompose(check_several_draws(probs, "mutual_information")).mutual_information
 
 
-def _entropy(probs: NDArray[np.float64]) -> NDArray[np.float64]:
+def entropy(probs: NDArray[np.float64]) -> NDArray[np.float64]:
     """`-sum_k p_k log p_k` over the last axis, with `0 log 0 = 0`."""
     clipped = np.maximum(probs, 0.0)
     return np.maximum(-xlogy(clipped, clipped).sum(axis=-1), 0.0)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bayescam.types import InputError
+from bayescam.uncertainty.validation import check_labels
 
-__all__ = ["RiskCoverage", "accuracy_at_referral", "risk_coverage"]
+__all__ = [
+    "ClassReferral",
+    "RiskCoverage",
+    "accuracy_at_referral",
+    "class_at_referral",
+    "risk_coverage",
+    "risk_coverage_curves",
+]
 
 
 @dataclass(frozen=True)
@@ -19,12 +28,48 @@ class RiskCoverage:
     Attributes:
         coverage: (N,), share of images kept: 1/N, 2/N, ..., 1.
         risk: (N,), share of wrong images among those kept.
-        aurc: area under the curve, the mean of `risk` (Geifman et al. 2019, equation 2).
+        aurc: area under the curve, the mean of `risk` (Geifman et al. 2019).
     """
 
     coverage: NDArray[np.float64]
     risk: NDArray[np.float64]
     aurc: float
+
+    @property
+    def excess_aurc(self) -> float:
+        """E-AURC: `aurc` minus that of a score that refers all wrong images first.
+
+        Geifman et al. 2019, with the finite sum in place of their approximation
+        `r + (1 - r) * log(1 - r)`: the best of N images with E errors has risk
+        `max(0, i - (N - E)) / i` at the i-th image. Between 0 and 1.
+        """
+        num_images = len(self.risk)
+        kept = np.arange(1, num_images + 1)
+        errors = round(float(self.risk[-1]) * num_images)
+        return self.aurc - float((np.maximum(0, kept - (num_images - errors)) / kept).mean())
+
+
+@dataclass(frozen=True)
+class ClassReferral:
+    """What happens to the M images of one class as ever more images are referred.
+
+    Numbers are expectations over a random choice among images tied at the border. `sensitivity`
+    is a ratio of two expectations.
+
+    Attributes:
+        rates: (R,), share of all images referred.
+        kept: (R,), share of the images of the class that are kept.
+        sensitivity: (R,), share of those kept that are called so; NaN where none is kept.
+        missed_silently: (R,), share of all M that are kept and called something else: no reader
+            sees them. `kept * (1 - sensitivity)`.
+        count: M. Where it is 0, everything is NaN.
+    """
+
+    rates: NDArray[np.float64]
+    kept: NDArray[np.float64]
+    sensitivity: NDArray[np.float64]
+    missed_silently: NDArray[np.float64]
+    count: int
 
 
 def risk_coverage(uncertainty: ArrayLike, correct: ArrayLike) -> RiskCoverage:
@@ -46,10 +91,33 @@ def risk_coverage(uncertainty: ArrayLike, correct: ArrayLike) -> RiskCoverage:
         >>> curve.risk
         array([0.  , 0.  , 0.  , 0.25])
     """
-    score, right = _check(uncertainty, correct)
+    score, right = check_referral(uncertainty, correct)
     kept = np.arange(1, len(score) + 1)
-    risk = _expected_errors(score, right) / kept
+    risk = _expected_count(score, ~right)[1:] / kept
     return RiskCoverage(kept / len(score), risk, float(risk.mean()))
+
+
+def risk_coverage_curves(
+    scores: Mapping[str, ArrayLike], correct: ArrayLike
+) -> dict[str, RiskCoverage]:
+    """The risk-coverage curve of each score, by name, over the same images.
+
+    Args:
+        scores: name -> (N,), larger is less sure and referred first.
+        correct: (N,), whether the prediction is right.
+
+    Raises:
+        InputError: no scores, or as `risk_coverage`, with the name of the score.
+    """
+    if not scores:
+        raise InputError("`scores` must hold at least one score by name; it is empty.")
+    curves = {}
+    for name, values in scores.items():
+        try:
+            curves[name] = risk_coverage(values, correct)
+        except InputError as error:
+            raise InputError(f"Score {name!r}: {error}") from error
+    return curves
 
 
 def accuracy_at_referral(uncertainty: ArrayLike, correct: ArrayLike, rate: float) -> float:
@@ -66,35 +134,105 @@ def accuracy_at_referral(uncertainty: ArrayLike, correct: ArrayLike, rate: float
     Raises:
         InputError: as `risk_coverage`, or `rate` outside [0, 1).
     """
+    _check_rate(rate)
+    curve = risk_coverage(uncertainty, correct)
+    return float(1.0 - curve.risk[_num_kept(rate, len(curve.risk)) - 1])
+
+
+def class_at_referral(
+    uncertainty: ArrayLike,
+    predicted: ArrayLike,
+    labels: ArrayLike,
+    *,
+    class_index: int,
+    rates: Sequence[float],
+) -> ClassReferral:
+    """Sensitivity for one class, and how much of it is missed silently, at each referral rate.
+
+    Refers `floor(rate * N)` images, the least sure first, with ties as in `accuracy_at_referral`.
+
+    Args:
+        uncertainty: (N,), larger is less sure and referred first.
+        predicted: (N,), the class that the image is called, an index.
+        labels: (N,), the right class, an index.
+        class_index: the class of concern, such as melanoma.
+        rates: shares referred, each in [0, 1).
+
+    Raises:
+        InputError: wrong shapes, scores that are not finite, no class indices, rates outside
+            [0, 1).
+
+    Example:
+        >>> result = class_at_referral(
+        ...     [0.1, 0.2, 0.8, 0.9], [0, 1, 0, 1], [1, 1, 1, 0], class_index=1, rates=[0.0, 0.5]
+        ... )
+        >>> result.missed_silently.round(2), result.sensitivity.round(2)
+        (array([0.67, 0.33]), array([0.33, 0.5 ]))
+    """
+    for rate in rates:
+        _check_rate(rate)
+    if class_index < 0:
+        raise InputError(f"`class_index` must not be negative; got {class_index}.")
+    score = check_uncertainty(uncertainty)
+    of_class = check_labels(labels, len(score), _highest(labels) + 1) == class_index
+    called = check_labels(predicted, len(score), _highest(predicted) + 1, name="predicted")
+    found = of_class & (called == class_index)
+    kept_images = np.array([_num_kept(rate, len(score)) for rate in rates], dtype=np.int64)
+    kept = _expected_count(score, of_class)[kept_images]
+    right = _expected_count(score, found)[kept_images]
+    count = int(of_class.sum())
+    with np.errstate(invalid="ignore", divide="ignore"):
+        missed = np.maximum(kept - right, 0.0) / count
+        return ClassReferral(np.asarray(rates, float), kept / count, right / kept, missed, count)
+
+
+def _expected_count(score: NDArray[np.float64], flag: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Expected flags among the 0, 1, ..., N surest images: straight lines across ties."""
+    order = np.argsort(score, kind="stable")
+    flags = np.concatenate([[0.0], np.cumsum(flag[order])])
+    last_of_run = np.append(np.flatnonzero(np.diff(score[order])) + 1, len(score))
+    knots = np.concatenate([[0], last_of_run])
+    return np.interp(np.arange(len(score) + 1), knots, flags[knots])
+
+
+def _num_kept(rate: float, num_images: int) -> int:
+    return num_images - int(np.floor(rate * num_images + 1e-9))
+
+
+def _check_rate(rate: float) -> None:
     if not 0.0 <= rate < 1.0:
         hint = " Is it a percentage?" if rate > 1 else ""
         raise InputError(f"`rate` must be at least 0 and below 1; got {rate}.{hint}")
-    curve = risk_coverage(uncertainty, correct)
-    num_images = len(curve.risk)
-    referred = int(np.floor(rate * num_images + 1e-9))
-    return float(1.0 - curve.risk[num_images - referred - 1])
 
 
-def _expected_errors(score: NDArray[np.float64], right: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Expected errors among the 1, 2, ..., N surest images: straight lines across ties."""
-    order = np.argsort(score, kind="stable")
-    errors = np.concatenate([[0.0], np.cumsum(~right[order])])
-    last_of_run = np.append(np.flatnonzero(np.diff(score[order])) + 1, len(score))
-    knots = np.concatenate([[0], last_of_run])
-    return np.interp(np.arange(1, len(score) + 1), knots, errors[knots])
+def _highest(indices: ArrayLike) -> int:
+    """The largest index; 0 where there is none, so that the check of indices can speak."""
+    array = np.asarray(indices)
+    return max(0, int(array.max())) if array.size and array.dtype.kind in "iu" else 0
 
 
-def _check(
+def check_referral(
     uncertainty: ArrayLike, correct: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    score, right = np.asarray(uncertainty, dtype=np.float64), np.asarray(correct)
-    if score.ndim != 1 or len(score) == 0 or not np.isfinite(score).all():
-        raise InputError(
-            f"`uncertainty` must be one finite number an image; got shape {score.shape}."
-        )
+    """Scores as float64 and right calls as booleans, both (N,).
+
+    Raises:
+        InputError: wrong shapes, no images, a score that is not finite, `correct` not boolean.
+    """
+    score, right = check_uncertainty(uncertainty), np.asarray(correct)
     if right.shape != score.shape or right.dtype != np.bool_:
         raise InputError(
             f"`correct` must be {len(score)} booleans, one an image; got {right.dtype} of shape "
             f"{right.shape}. Are these labels?"
         )
     return score, right
+
+
+def check_uncertainty(uncertainty: ArrayLike) -> NDArray[np.float64]:
+    """Scores as float64 (N,), finite and at least one."""
+    score = np.asarray(uncertainty, dtype=np.float64)
+    if score.ndim != 1 or len(score) == 0 or not np.isfinite(score).all():
+        raise InputError(
+            f"`uncertainty` must be one finite number an image; got shape {score.shape}."
+        )
+    return score

@@ -1,8 +1,12 @@
-"""Reliability of the top label: is what is called with confidence 0.8 right eight times of ten?"""
+"""Reliability: is what is called with probability 0.8 right eight times of ten?
+
+Of the most probable class (top label), or of every class on its own (class-wise).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,16 +14,24 @@ from numpy.typing import ArrayLike, NDArray
 from bayescam.types import InputError
 from bayescam.uncertainty.validation import check_labels, check_mean_probs
 
-__all__ = ["ReliabilityCurve", "expected_calibration_error", "reliability_curve"]
+__all__ = [
+    "Binning",
+    "ReliabilityCurve",
+    "classwise_calibration_error",
+    "expected_calibration_error",
+    "reliability_curve",
+]
+
+Binning = Literal["equal-width", "equal-mass"]
 
 
 @dataclass(frozen=True)
 class ReliabilityCurve:
-    """Top-label confidence against accuracy in B bins of equal width.
+    """Top-label confidence against accuracy in B bins.
 
     Attributes:
         edges: (B + 1,), from 0 to 1. Bins hold `edges[b] <= confidence < edges[b + 1]`; the last
-            one holds 1.0 as well.
+            one holds 1.0 as well. With equal mass, ties may make edges equal and bins empty.
         count: (B,), images in each bin.
         confidence: (B,), mean confidence, NaN in an empty bin.
         accuracy: (B,), share of right images, NaN in an empty bin.
@@ -38,44 +50,142 @@ class ReliabilityCurve:
 
 
 def reliability_curve(
-    mean_probs: ArrayLike, labels: ArrayLike, *, num_bins: int = 15
+    mean_probs: ArrayLike,
+    labels: ArrayLike,
+    *,
+    num_bins: int = 15,
+    binning: Binning = "equal-width",
 ) -> ReliabilityCurve:
     """The reliability curve of the most probable class (Guo et al. 2017, equations of section 2).
 
     Args:
         mean_probs: (N, K), rows sum to one.
         labels: (N,), class indices.
-        num_bins: bins of equal width on [0, 1]; see `ReliabilityCurve` for the edges.
+        num_bins: bins on [0, 1], B; see `ReliabilityCurve` for which bin holds an edge.
+        binning: "equal-width", or "equal-mass": the lower edge of bin b is the confidence of rank
+            `floor(b * N / B)` from below (counted from 0), so N images fill B bins evenly, except
+            that equal confidences are never parted. The order of the images does not matter.
 
     Raises:
-        InputError: bad probabilities or labels, or fewer than one bin.
+        InputError: bad probabilities or labels, fewer than one bin, or an unknown binning.
     """
-    probs = check_mean_probs(mean_probs)
-    truth = check_labels(labels, *probs.shape)
-    if num_bins < 1:
-        raise InputError(f"`num_bins` must be at least 1; got {num_bins}.")
+    probs, truth = check_binned(mean_probs, labels, num_bins, binning)
     confidence, correct = probs.max(axis=1), probs.argmax(axis=1) == truth
-    bins = confidence_bins(confidence, num_bins)
+    bins = assign_bins(confidence, num_bins, binning)
     count = np.bincount(bins, minlength=num_bins)
     with np.errstate(invalid="ignore"):
         mean_confidence = np.bincount(bins, weights=confidence, minlength=num_bins) / count
         accuracy = np.bincount(bins, weights=correct, minlength=num_bins) / count
     return ReliabilityCurve(
-        np.linspace(0.0, 1.0, num_bins + 1), count.astype(np.int64), mean_confidence, accuracy
+        _edges(confidence, num_bins, binning), count.astype(np.int64), mean_confidence, accuracy
     )
 
 
 def expected_calibration_error(
-    mean_probs: ArrayLike, labels: ArrayLike, *, num_bins: int = 15
+    mean_probs: ArrayLike,
+    labels: ArrayLike,
+    *,
+    num_bins: int = 15,
+    binning: Binning = "equal-width",
 ) -> float:
     """The top-label expected calibration error: `sum_b count_b / N * |accuracy_b - confidence_b|`.
 
     Guo et al. 2017, equation 3, with 15 bins of equal width; the edges are those of
-    `ReliabilityCurve`, so a confidence of exactly 1.0 falls in the last bin.
+    `ReliabilityCurve`, so a confidence of exactly 1.0 falls in the last bin. Bins of equal mass
+    are the variant of Roelofs et al. 2022, "Mitigating bias in calibration error estimation".
     """
-    return reliability_curve(mean_probs, labels, num_bins=num_bins).expected_calibration_error
+    curve = reliability_curve(mean_probs, labels, num_bins=num_bins, binning=binning)
+    return curve.expected_calibration_error
+
+
+def classwise_calibration_error(
+    mean_probs: ArrayLike,
+    labels: ArrayLike,
+    *,
+    num_bins: int = 15,
+    binning: Binning = "equal-width",
+) -> float:
+    """The calibration error of the probability of every class, averaged over the K classes.
+
+    `1/K sum_k sum_b count_kb / N * |share of class k in bin b - mean p_k in bin b|`; Kull et al.
+    2019, "Beyond temperature scaling", class-wise ECE. Every image counts in every class, so rare
+    classes are mostly images with a probability near 0; a probability of exactly 0.0 falls in the
+    first bin, one of exactly 1.0 in the last. A class without images counts as well.
+
+    Args:
+        mean_probs: (N, K), rows sum to one.
+        labels: (N,), class indices.
+        num_bins: bins on [0, 1] of each class, by the rules of `reliability_curve`.
+        binning: as in `reliability_curve`, here of the probabilities of each class.
+
+    Raises:
+        InputError: as `reliability_curve`.
+
+    Example:
+        >>> round(classwise_calibration_error([[0.9, 0.1], [0.9, 0.1]], [0, 1]), 3)
+        0.4
+    """
+    probs, truth = check_binned(mean_probs, labels, num_bins, binning)
+    _, forecast, events = class_bin_sums(probs, truth, num_bins, binning)
+    return float(np.abs(forecast - events).sum() / probs.size)
+
+
+def class_bin_sums(
+    probs: NDArray[np.float64], truth: NDArray[np.int64], num_bins: int, binning: Binning
+) -> NDArray[np.float64]:
+    """By class and bin of its probability: images, sum of it, images of the class: (3, K, B)."""
+    num_classes = probs.shape[1]
+    bins = np.stack([assign_bins(column, num_bins, binning) for column in probs.T], axis=1)
+    cells = (bins + num_bins * np.arange(num_classes)).ravel()
+    weights = (np.ones_like(probs), probs, np.eye(num_classes)[truth])
+    size = num_classes * num_bins
+    sums = [np.bincount(cells, weights=part.ravel(), minlength=size) for part in weights]
+    return np.array(sums, dtype=np.float64).reshape(3, num_classes, num_bins)
+
+
+def assign_bins(values: NDArray[np.float64], num_bins: int, binning: Binning) -> NDArray[np.int64]:
+    """The bin of each of N values in [0, 1], by the rules of `reliability_curve`."""
+    if binning == "equal-width":
+        return confidence_bins(values, num_bins)
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    return mass_bins(np.cumsum(count), num_bins)[place]
 
 
 def confidence_bins(confidence: NDArray[np.float64], num_bins: int) -> NDArray[np.int64]:
-    """The bin of each confidence, `floor(confidence * num_bins)`, 1.0 in the last bin."""
-    return np.minimum((confidence * num_bins).astype(np.int64), num_bins - 1)
+    """The bin of each confidence, an edge in the bin above it and 1.0 in the last bin.
+
+    Compared with the edges themselves: `floor(confidence * num_bins)` puts some edges, such as
+    1/49 of 49 bins, into the bin below.
+    """
+    inner = np.linspace(0.0, 1.0, num_bins + 1)[1:-1]
+    return np.searchsorted(inner, confidence, side="right")
+
+
+def mass_bins(not_above: NDArray[np.int64], num_bins: int) -> NDArray[np.int64]:
+    """The bin of equal mass of each distinct value, from how many images are not above it.
+
+    First axis: distinct values in rising order, so the last entries count all images. In bin b are
+    `b * N / B < not_above <= (b + 1) * N / B`.
+    """
+    return np.maximum(-(-num_bins * not_above // not_above[-1]) - 1, 0)
+
+
+def check_binned(
+    mean_probs: ArrayLike, labels: ArrayLike, num_bins: int, binning: Binning
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The checked `(mean_probs, labels)` of a score over bins."""
+    probs = check_mean_probs(mean_probs)
+    truth = check_labels(labels, *probs.shape)
+    if num_bins < 1:
+        raise InputError(f"`num_bins` must be at least 1; got {num_bins}.")
+    if binning not in get_args(Binning):
+        raise InputError(f"`binning` must be one of {get_args(Binning)}; got {binning!r}.")
+    return probs, truth
+
+
+def _edges(confidence: NDArray[np.float64], num_bins: int, binning: Binning) -> NDArray[np.float64]:
+    edges = np.linspace(0.0, 1.0, num_bins + 1)
+    if binning == "equal-mass":
+        lowest = np.arange(1, num_bins) * len(confidence) // num_bins
+        edges[1:-1] = np.sort(confidence)[lowest]
+    return edges

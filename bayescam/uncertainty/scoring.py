@@ -21,10 +21,20 @@ from sklearn.metrics import (
 )
 
 from bayescam.types import InputError
-from bayescam.uncertainty.reliability import expected_calibration_error
+from bayescam.uncertainty.brier import brier_decomposition
+from bayescam.uncertainty.reliability import (
+    classwise_calibration_error,
+    expected_calibration_error,
+)
 from bayescam.uncertainty.validation import check_labels, check_mean_probs
 
-__all__ = ["OVERALL_SCORES", "PredictionScores", "score_names", "score_predictions"]
+__all__ = [
+    "CALIBRATION_SCORES",
+    "OVERALL_SCORES",
+    "PredictionScores",
+    "score_names",
+    "score_predictions",
+]
 
 OVERALL_SCORES = (
     "accuracy",
@@ -33,6 +43,13 @@ OVERALL_SCORES = (
     "negative_log_likelihood",
     "expected_calibration_error",
     "brier_score",
+)
+CALIBRATION_SCORES = (
+    "equal_mass_calibration_error",
+    "classwise_calibration_error",
+    "brier_reliability",
+    "brier_resolution",
+    "brier_uncertainty",
 )
 _CLASS_SCORES = ("auc", "sensitivity", "specificity")
 
@@ -49,6 +66,12 @@ class PredictionScores:
             float64 machine epsilon, as scikit-learn does.
         expected_calibration_error: top label, 15 bins of equal width.
         brier_score: mean of `sum_k (p_k - [k == label])^2`, between 0 and 2.
+        equal_mass_calibration_error: top label, 15 bins of equal mass.
+        classwise_calibration_error: mean over the classes, 15 bins of equal width.
+        brier_reliability: as `brier_decomposition`, 15 bins of equal width, summed over classes.
+        brier_resolution: its generalized resolution, so that
+            `brier_score = brier_reliability - brier_resolution + brier_uncertainty` exactly.
+        brier_uncertainty: `1 - sum_k share_k^2`, of the labels alone.
         auc: (K,), one-vs-rest area under the ROC curve.
         sensitivity: (K,), share of the images of the class that are called so.
         specificity: (K,), share of the images of other classes that are not called so.
@@ -65,6 +88,11 @@ class PredictionScores:
     negative_log_likelihood: float
     expected_calibration_error: float
     brier_score: float
+    equal_mass_calibration_error: float
+    classwise_calibration_error: float
+    brier_reliability: float
+    brier_resolution: float
+    brier_uncertainty: float
     auc: NDArray[np.float64]
     sensitivity: NDArray[np.float64]
     specificity: NDArray[np.float64]
@@ -72,8 +100,8 @@ class PredictionScores:
     class_names: tuple[str, ...]
 
     def as_dict(self) -> dict[str, float]:
-        """All scores by name: the overall ones, then `auc_<class>`, `sensitivity_<class>`, ..."""
-        values = [getattr(self, name) for name in OVERALL_SCORES]
+        """All scores by the names of `score_names`: overall, calibration, then class by class."""
+        values = [getattr(self, name) for name in (*OVERALL_SCORES, *CALIBRATION_SCORES)]
         for name in _CLASS_SCORES:
             values.extend(getattr(self, name))
         return dict(zip(score_names(self.class_names), map(float, values), strict=True))
@@ -102,6 +130,7 @@ def score_predictions(
     classes = np.arange(_check_names(class_names, probs.shape[1]))
     predicted = probs.argmax(axis=1)
     sensitivity = recall_score(truth, predicted, labels=classes, average=None, zero_division=np.nan)
+    brier = brier_decomposition(probs, truth)
     auc = np.array([_one_vs_rest_auc(probs[:, k], truth == k) for k in classes])
     return PredictionScores(
         accuracy=float(accuracy_score(truth, predicted)),
@@ -110,6 +139,11 @@ def score_predictions(
         negative_log_likelihood=float(log_loss(truth, probs, labels=classes)),
         expected_calibration_error=expected_calibration_error(probs, truth),
         brier_score=_brier_score(probs, truth, classes),
+        equal_mass_calibration_error=expected_calibration_error(probs, truth, binning="equal-mass"),
+        classwise_calibration_error=classwise_calibration_error(probs, truth),
+        brier_reliability=float(brier.reliability.sum()),
+        brier_resolution=float(brier.generalized_resolution.sum()),
+        brier_uncertainty=float(brier.uncertainty.sum()),
         auc=auc,
         sensitivity=sensitivity,
         specificity=_specificity(truth, predicted, classes),
@@ -121,7 +155,7 @@ def score_predictions(
 def score_names(class_names: Sequence[str]) -> tuple[str, ...]:
     """The names under which `PredictionScores.as_dict` and `group_bootstrap` give the scores."""
     by_class = (f"{score}_{name}" for score in _CLASS_SCORES for name in class_names)
-    return (*OVERALL_SCORES, *by_class)
+    return (*OVERALL_SCORES, *CALIBRATION_SCORES, *by_class)
 
 
 def _one_vs_rest_auc(score: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:

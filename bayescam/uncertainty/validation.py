@@ -9,13 +9,22 @@ from numpy.typing import ArrayLike, NDArray
 
 from bayescam.types import InputError
 
-__all__ = ["check_groups", "check_labels", "check_logits", "check_mean_probs", "check_probs"]
+__all__ = [
+    "check_groups",
+    "check_labels",
+    "check_logits",
+    "check_mean_probs",
+    "check_probs",
+    "check_several_draws",
+]
 
 _SUM_TOLERANCE = 1e-3  # probabilities kept in half precision still pass
 
 
 def check_probs(probs: ArrayLike, *, name: str = "probs") -> NDArray[np.float64]:
-    """Draws of probabilities as float64 of shape (S, N, K).
+    """Draws of probabilities as float64 of shape (S, N, K), rows rescaled to sum to one exactly.
+
+    So entropies never exceed `log K`, not even those of probabilities kept in half precision.
 
     Raises:
         InputError: wrong number of axes, no draws or fewer than two classes, values that are not
@@ -25,7 +34,21 @@ def check_probs(probs: ArrayLike, *, name: str = "probs") -> NDArray[np.float64]
     if array.ndim != 3:
         hint = " Is the draw axis missing?" if array.ndim == 2 else ""
         raise InputError(f"`{name}` must have shape (S, N, K); got {array.shape}.{hint}")
-    _check_rows(array, name)
+    return _checked_rows(array, name)
+
+
+def check_several_draws(probs: ArrayLike, measure: str) -> NDArray[np.float64]:
+    """Draws of probabilities as `check_probs`, at least two of them.
+
+    Raises:
+        InputError: as `check_probs`, and when one draw is all there is, naming the measure.
+    """
+    array = check_probs(probs)
+    if len(array) == 1:
+        raise InputError(
+            f"`{measure}` compares draws, and `probs` has only one (S = 1): of epistemic "
+            "uncertainty one draw says nothing. Take at least two."
+        )
     return array
 
 
@@ -39,10 +62,9 @@ def check_mean_probs(mean_probs: ArrayLike, *, name: str = "mean_probs") -> NDAr
     if array.ndim != 2:
         hint = " Take the mean over the draw axis first." if array.ndim == 3 else ""
         raise InputError(f"`{name}` must have shape (N, K); got {array.shape}.{hint}")
-    _check_rows(array, name)
     if len(array) == 0:
         raise InputError(f"`{name}` has no images: its shape is {array.shape}.")
-    return array / array.sum(axis=1, keepdims=True)
+    return _checked_rows(array, name)
 
 
 def check_logits(logits: ArrayLike, *, name: str = "logits") -> NDArray[np.float64]:
@@ -60,7 +82,9 @@ def check_logits(logits: ArrayLike, *, name: str = "logits") -> NDArray[np.float
     return array
 
 
-def check_labels(labels: ArrayLike, num_images: int, num_classes: int) -> NDArray[np.int64]:
+def check_labels(
+    labels: ArrayLike, num_images: int, num_classes: int, *, name: str = "labels"
+) -> NDArray[np.int64]:
     """Class indices as int64 of shape (N,).
 
     Raises:
@@ -68,21 +92,23 @@ def check_labels(labels: ArrayLike, num_images: int, num_classes: int) -> NDArra
     """
     array = np.asarray(labels)
     if array.shape != (num_images,):
-        raise InputError(f"`labels` must have shape ({num_images},); got {array.shape}.")
+        raise InputError(f"`{name}` must have shape ({num_images},); got {array.shape}.")
     if not np.issubdtype(array.dtype, np.integer):
         raise InputError(
-            f"`labels` must be class indices 0..{num_classes - 1}; got values of type "
+            f"`{name}` must be class indices 0..{num_classes - 1}; got values of type "
             f"{array.dtype}. Are these class names?"
         )
     outside = array[(array < 0) | (array >= num_classes)]
     if outside.size:
         raise InputError(
-            f"`labels` must be class indices 0..{num_classes - 1}; got {int(outside[0])}."
+            f"`{name}` must be class indices 0..{num_classes - 1}; got {int(outside[0])}."
         )
     return array.astype(np.int64)
 
 
-def check_groups(groups: Sequence[object] | ArrayLike, num_images: int) -> NDArray[np.int64]:
+def check_groups(
+    groups: Sequence[object] | ArrayLike, num_images: int, *, name: str = "groups"
+) -> NDArray[np.int64]:
     """Group names (lesion, patient) as codes 0..G-1, int64 of shape (N,).
 
     Raises:
@@ -90,9 +116,9 @@ def check_groups(groups: Sequence[object] | ArrayLike, num_images: int) -> NDArr
     """
     names = np.asarray(groups, dtype=object)
     if names.shape != (num_images,):
-        raise InputError(f"`groups` must have shape ({num_images},); got {names.shape}.")
-    if any(name is None or name != name for name in names):
-        raise InputError("`groups` must name the group of every image; got a missing value.")
+        raise InputError(f"`{name}` must have shape ({num_images},); got {names.shape}.")
+    if any(value is None or value != value for value in names):
+        raise InputError(f"`{name}` must name the group of every image; got a missing value.")
     return np.unique(names.astype(str), return_inverse=True)[1].astype(np.int64)
 
 
@@ -106,7 +132,8 @@ def _float_array(values: ArrayLike, name: str) -> NDArray[np.float64]:
     return array
 
 
-def _check_rows(array: NDArray[np.float64], name: str) -> None:
+def _checked_rows(array: NDArray[np.float64], name: str) -> NDArray[np.float64]:
+    """Rows (last axis) not below zero and of sum one, once they are seen to be nearly so."""
     if array.shape[0] == 0 or array.shape[-1] < 2:
         raise InputError(
             f"`{name}` must have at least one draw and two classes; got {array.shape}."
@@ -120,3 +147,5 @@ def _check_rows(array: NDArray[np.float64], name: str) -> None:
         raise InputError(
             f"Rows of `{name}` must sum to one; one sums to {worst:.4g}. Are these logits?"
         )
+    clipped = np.maximum(array, 0.0)
+    return clipped / clipped.sum(axis=-1, keepdims=True)

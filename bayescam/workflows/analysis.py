@@ -12,17 +12,20 @@ import xarray as xr
 from scipy.special import softmax
 
 from bayescam.types import Array, CamDraws, InputError
-from bayescam.uncertainty import credible_interval, decompose
+from bayescam.uncertainty import check_draws, credible_interval, decompose
 from bayescam.workflows.folders import package_versions
 
 if TYPE_CHECKING:
     import tf_keras
 
     from bayescam.explain import CamExplainer
+    from bayescam.models import ModelEnsemble
 
 __all__ = [
+    "PRINTED_MEASURES",
     "Method",
     "analyze",
+    "draw_members",
     "explain_padded",
     "make_explainer",
     "summarize",
@@ -31,10 +34,20 @@ __all__ = [
 ]
 
 Method = Literal["gradcam"]
+PRINTED_MEASURES = (
+    "predictive_entropy",
+    "expected_entropy",
+    "mutual_information",
+    "mean_probs",
+    "sd_probs",
+    "interval_lower",
+    "interval_upper",
+)
+"""The measures in the table of `summarize` that have a Monte Carlo standard error."""
 
 
 def analyze(
-    model: tf_keras.Model,
+    model: tf_keras.Model | ModelEnsemble,
     images: Array,
     *,
     num_samples: int = 100,
@@ -49,10 +62,11 @@ def analyze(
     Entry `draw=s` of both comes from the same weights, whatever the batch size.
 
     Args:
-        model: a classifier with class names, of `build_classifier`, `adapt_model` or `load_model`.
+        model: a classifier with class names, of `build_classifier`, `adapt_model` or `load_model`,
+            or several whole ones, of `load_ensemble`.
         images: RGB in 0..255, shape (N, H, W, 3), of the model's input size.
-        num_samples: how many posterior draws, S. A model with nothing random has one;
-            `num_samples` in the attributes says how many there are.
+        num_samples: how many posterior draws, S. A model with nothing random has one, an ensemble
+            of M such models M; `num_samples` in the attributes says how many there are.
         seed: key of the draws; more draws with the same seed begin with the same ones.
         targets: classes whose maps are made, by name or index; "all" of them by default.
         method: "gradcam" (Selvaraju et al. 2017, equations 1 and 2, of the logit).
@@ -63,7 +77,8 @@ def analyze(
     Returns:
         `logits` (draw, image, class) and `cam` (draw, image, target, row, column), float32; maps
         are signed, unnormalised and at the resolution of the layer. Attributes: `seed`,
-        `num_samples`, `layer`, `method` and versions.
+        `num_samples`, `layer`, `method` and versions. The draws of an ensemble have a coordinate
+        `member`: which model each is of.
 
     Raises:
         InputError: if an argument does not fit; the line says which and why.
@@ -84,7 +99,7 @@ def analyze(
 
 
 def make_explainer(
-    model: tf_keras.Model,
+    model: tf_keras.Model | ModelEnsemble,
     *,
     num_samples: int,
     seed: int,
@@ -104,6 +119,16 @@ def make_explainer(
         targets=target_indices(targets, class_names(model)),
         target_layer=target_layer,
     )
+
+
+def draw_members(explainer: CamExplainer) -> list[str] | None:
+    """Return the name of the model that each draw is of, (S,); `None` where there is one model."""
+    from bayescam.inference import EnsembleDraws
+
+    draws = explainer.draws
+    if not isinstance(draws, EnsembleDraws):
+        return None
+    return [draws.names[s % len(draws.names)] for s in range(len(draws))]
 
 
 def target_indices(
@@ -156,16 +181,20 @@ def summarize(dataset: xr.Dataset, *, level: float = 0.95) -> pd.DataFrame:
     Returns:
         `image` (index), `predicted` (class of the largest mean probability), `confidence` (that
         probability), `p_<class>_mean`, `_sd`, `_lower` and `_upper` over the draws, and
-        `predictive_entropy`, `expected_entropy`, `mutual_information` in nats.
+        `predictive_entropy`, `expected_entropy`, `mutual_information` in nats. Where the draws are
+        too few for these numbers, a warning says how many would be enough; see `check_draws`.
     """
     if "logits" not in dataset or dataset["logits"].dims != ("draw", "image", "class"):
         raise InputError(
             "`dataset` must hold logits (draw, image, class), as bayescam.analyze returns; "
             f"got variables {sorted(map(str, dataset.data_vars))}"
         )
-    table = summarize_logits(
-        dataset["logits"].to_numpy(), [str(name) for name in dataset["class"].values], level=level
-    )
+    logits = dataset["logits"].to_numpy()
+    table = summarize_logits(logits, [str(name) for name in dataset["class"].values], level=level)
+    probs = softmax(logits.astype(np.float64), axis=-1)
+    line = check_draws(probs, measures=PRINTED_MEASURES, level=level)
+    if line is not None:
+        warnings.warn(line, stacklevel=2)
     table.insert(0, "image", dataset["image"].to_numpy())
     return table
 
@@ -202,11 +231,15 @@ def _explain_batches(explainer: CamExplainer, images: Array, batch_size: int) ->
 
 
 def _name_axes(
-    model: tf_keras.Model, explainer: CamExplainer, parts: list[CamDraws], method: str
+    model: tf_keras.Model | ModelEnsemble,
+    explainer: CamExplainer,
+    parts: list[CamDraws],
+    method: str,
 ) -> xr.Dataset:
     from bayescam.models import class_names
 
     names = class_names(model)
+    members = draw_members(explainer)
     logits = _join([part.logits for part in parts])
     return xr.Dataset(
         {
@@ -220,6 +253,7 @@ def _name_axes(
             "image": np.arange(logits.shape[1]),
             "class": list(names),
             "target": [names[k] for k in explainer.targets],
+            **({} if members is None else {"member": ("draw", members)}),
         },
         attrs={
             "seed": explainer.draws.seed,

@@ -10,7 +10,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, field_serializer
 
 from bayescam.inference.training import TrainingSettings
-from bayescam.models.compose import HeadKind, Pooling
+from bayescam.models.compose import Pooling
+from bayescam.models.heads import HeadKind
+from bayescam.models.laplace import Covariance
 from bayescam.types import InputError
 from bayescam.workflows.folders import write_atomically
 
@@ -29,11 +31,14 @@ class DataConfig(_Section):
     Attributes:
         source: `KIND:PATH`; `None` for records that were made in Python.
         published_split: keep the folders' own train and val where the reader cuts them again.
+        split_seed: of the split, for runs of other seeds on the same one, such as the members of an
+            ensemble; `None` for the seed of the run.
         augmentation: which random views the training images have.
     """
 
     source: str | None = None
     published_split: bool = False
+    split_seed: int | None = None
     augmentation: AugmentationName = "none"
 
 
@@ -46,14 +51,18 @@ class ModelConfig(_Section):
     input_shape: tuple[int, int, int] = (224, 224, 3)
     pooling: Pooling = "avg"
     hidden_units: tuple[int, ...] = ()
-    prior_sd: float = 0.15
+    prior_sd: float | None = None
+    dropout_rate: float = 0.5
+    num_members: int = 5
+    covariance: Covariance = "kronecker"
 
 
 class TrainConfig(_Section):
     """A whole training run.
 
     Attributes:
-        seed: of the split, the first weights, the views, the order of images and the draws.
+        seed: of the split (unless `data.split_seed` is given), the first weights, the views, the
+            order of images and the draws.
         data: which images.
         model: which network; `None` for a model that was made in Python.
         training: how to train; see `settings`, which has the seed.

@@ -1,37 +1,65 @@
-"""`bayescam evaluate`: calibrate on validation images, score test images, measure out-of-domain.
+"""`bayescam evaluate`: calibrate on validation images, score test images, say what to do with them.
 
-Writes `evaluation.json` and `figures/` into the analysis folder. Needs no TensorFlow.
+Writes `evaluation.json`, `tables/` and `figures/` into the analysis folder. Needs no TensorFlow.
+
+Keys of `evaluation.json`; what was not asked for or cannot be had is null:
+
+- `schema`, `seed`, `num_samples` (draws), `class_names`, `notes` (what a reader should know),
+  `best` ("calibrated", or "raw" where nothing was fitted), `class_of_concern`.
+- `parts`: how validation groups are divided, in words, with numbers of images and groups.
+- `scored`: `split`, `num_images`, `num_groups`, `classes` (images of each).
+- `calibration`: `num_images`, `data_fingerprint`, `temperature`, `class_bias`.
+- `scores`: raw and calibrated, each score of `score_predictions` with `estimate, lower, upper`
+  (95 %, 1000 resamples of groups); `bins`: how calibration errors are binned; `reliability`: the
+  curve, raw and calibrated.
+- `measures`: see `summarize_measures`; of the best state.
+- `referral`: raw and calibrated, score by score, see `referral_by_score`.
+- `referral_rule`: see `referral_rule`; of the best state.
+- `conformal`: see `conformal_sets`; of the best state.
+- `strata`: `column` and `strata`, see `scores_by_stratum`; of the best state.
+- `confusion`: counts, rows are true classes; of the best state.
+- `ood`: see `compare_with_foreign`.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import warnings
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import softmax
-from sklearn.metrics import roc_auc_score
 
-from bayescam.data.records import group_keys
-from bayescam.report import interval_table
 from bayescam.types import InputError
-from bayescam.uncertainty import (
-    OVERALL_SCORES,
-    Calibration,
-    accuracy_at_referral,
-    fit_calibration,
-    group_bootstrap,
-    risk_coverage,
-)
-from bayescam.workflows.figures import JudgedDraws, confusion_table, draw_figures
-from bayescam.workflows.finished import Analysis, load_analysis
+from bayescam.uncertainty import Calibration, fit_calibration, reliability_curve
+from bayescam.workflows.figures import draw_figures, draw_missed_figure, draw_sets_figure
+from bayescam.workflows.finished import load_analysis
 from bayescam.workflows.folders import SCHEMA, write_json
+from bayescam.workflows.foreign import compare_with_foreign
+from bayescam.workflows.judging import JudgedImages, class_histograms, judge_images
+from bayescam.workflows.measures import measure_images, summarize_measures
+from bayescam.workflows.parts import (
+    EvaluationParts,
+    choose_parts,
+    describe_parts,
+    load_same_model,
+)
+from bayescam.workflows.referral import find_class, referral_by_score, referral_rule
+from bayescam.workflows.scores import plain, scores_with_intervals
+from bayescam.workflows.sets import conformal_sets
+from bayescam.workflows.strata import find_strata, scores_by_stratum
+from bayescam.workflows.tables import scores_table, write_tables
 
 __all__ = ["evaluate_folder", "scores_table"]
 
-REFERRAL_RATES = (0.1, 0.2, 0.35, 0.5)
+_BINS = {
+    "num_bins": 15,
+    "edges": "a bin holds its lower edge, not its upper; the last one holds 1.0 too",
+    "expected_calibration_error": "top label, bins of equal width",
+    "equal_mass_calibration_error": "top label, bins of equal mass, ties together",
+    "classwise_calibration_error": "every class, bins of equal width, mean over classes",
+}
 
 
 def evaluate_folder(
@@ -39,169 +67,170 @@ def evaluate_folder(
     *,
     calibration: str | os.PathLike[str] | None = None,
     ood: str | os.PathLike[str] | None = None,
+    strata: str | None = None,
+    class_of_concern: str | None = None,
+    coverage: float = 0.9,
+    target_risk: float = 0.1,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Score an analysis folder, write `evaluation.json` and `figures/`, and return the former.
+    """Score an analysis folder, write what is found there, and return `evaluation.json`.
 
-    Temperature and class bias are fitted on the validation images (of this folder or of
-    `calibration`) and reported on the test images. Without test images, all labelled images are
-    scored, or if all have been used for fitting, the validation images without calibration.
+    The validation images (of this folder or of `calibration`) fit temperature and class bias; cut
+    in two halves, also the thresholds of conformal sets and of the referral rule; all of it is
+    reported on the test images. Without test images, all labelled images are scored, or if all
+    have been used for fitting, the validation images without calibration.
 
     Args:
         folder: of `bayescam analyze`.
         calibration: another analysis folder of the same model, whose validation images (or all
             labelled ones, if it has no splits) are used for fitting.
-        ood: another analysis folder of the same model with images from elsewhere: AUROC of the
-            entropy and the mutual information between the two folders' images.
-        seed: of the bootstrap over groups.
+        ood: another analysis folder of the same model with images from elsewhere.
+        strata: a column of the records, by which scores and coverage are split.
+        class_of_concern: a class whose silent misses are counted, such as melanoma.
+        coverage: promised share of conformal sets that hold the right class.
+        target_risk: error rate among kept images that the referral rule must not exceed.
+        seed: of the bootstrap, the halves of the validation groups, the image that stands for its
+            group, and the randomised sets.
+
+    Returns:
+        The content of `evaluation.json`; `notes` come as warnings too.
 
     Raises:
-        InputError: a folder does not fit, or no image has a label.
+        InputError: a folder or an option does not fit, or no image can be scored.
     """
+    for name, share in (("coverage", coverage), ("target_risk", target_risk)):
+        _check_share(name, share)
     analysis = load_analysis(folder)
-    fitting, rows_to_fit = _calibration_part(analysis, calibration)
-    used = fitting.predictions["path"].iloc[rows_to_fit]
-    split, rows = _scored_part(analysis, analysis.predictions["path"].isin(used).to_numpy())
-    judged = {"raw": _judge(analysis, rows, None)}
-    fitted = None
-    if len(rows_to_fit) and split != "val":
-        fitted = fit_calibration(fitting.logits[:, rows_to_fit], fitting.labels[rows_to_fit])
-        judged["calibrated"] = _judge(analysis, rows, fitted)
     names = analysis.class_names
-    evaluation = {
-        "schema": SCHEMA,
-        "seed": seed,
-        "num_samples": len(analysis.logits),
-        "class_names": list(names),
-        "scored": {
-            "split": split,
-            "num_images": len(rows),
-            "num_groups": len(set(judged["raw"].groups)),
-        },
-        "calibration": None if fitted is None else _describe(fitted, fitting, len(rows_to_fit)),
-        "scores": {name: _scores(part, names, seed) for name, part in judged.items()},
-        "referral": {name: _referral(part) for name, part in judged.items()},
-        "confusion": confusion_table(list(judged.values())[-1], len(names)).tolist(),
-        "ood": None if ood is None else _compare(analysis, rows, ood),
-    }
-    (analysis.folder / "figures").mkdir(exist_ok=True)
-    draw_figures(judged, names, analysis.folder / "figures", split)
+    concern = find_class(class_of_concern, names)
+    foreign = None if ood is None else load_same_model(analysis, ood)
+    parts = choose_parts(analysis, calibration, seed=seed)
+    stratum_of = None if strata is None else find_strata(analysis, strata, parts.scored)
+
+    fitted = _fit(parts, parts.calibrating)
+    states = {"raw": None} if fitted is None else {"raw": None, "calibrated": fitted}
+    judged = {state: judge_images(analysis, parts.scored, fit) for state, fit in states.items()}
+    best = judged[list(judged)[-1]]
+    images = measure_images(analysis, parts.scored, fitted, best)
+    measures = summarize_measures(images, best, names, len(analysis.logits))
+    notes = [*parts.notes, *_draw_notes(len(analysis.logits), measures["draws"])]
+
+    conformal = rule = None
+    if len(parts.guaranteeing):
+        half = _fit(parts, parts.first_half)
+        held_out = judge_images(parts.fitting, parts.guaranteeing, half)
+        acted_on = judge_images(analysis, parts.scored, half)
+        conformal, said = conformal_sets(
+            held_out, acted_on, names, coverage=coverage, strata=stratum_of, seed=seed
+        )
+        rule = referral_rule(
+            held_out, acted_on, target_risk=target_risk, concern=concern, seed=seed
+        )
+        notes += said + ([rule["guarantee"]] if rule["keeps"] == "none" else [])
+    by_stratum = None
+    if stratum_of is not None:
+        found, said = scores_by_stratum(best, stratum_of, names, seed=seed)
+        by_stratum = {"column": strata, "strata": found}
+        notes += said
+    compared = None
+    if foreign is not None:
+        everyone = np.arange(len(foreign.predictions))
+        outside = {state: judge_images(foreign, everyone, fit) for state, fit in states.items()}
+        compared = compare_with_foreign(parts, judged, outside, foreign)
+
+    evaluation: dict[str, Any] = plain(
+        {
+            "schema": SCHEMA,
+            "seed": seed,
+            "num_samples": len(analysis.logits),
+            "class_names": names,
+            "notes": notes,
+            "best": list(judged)[-1],
+            "class_of_concern": class_of_concern,
+            "parts": describe_parts(parts),
+            "scored": {
+                "split": parts.split,
+                "num_images": len(parts.scored),
+                "num_groups": len(set(best.groups)),
+                "classes": dict(
+                    zip(names, np.bincount(best.labels, minlength=len(names)), strict=True)
+                ),
+            },
+            "calibration": None if fitted is None else _describe_fit(fitted, parts),
+            "bins": _BINS,
+            "scores": {
+                state: scores_with_intervals(part, names, seed=seed)
+                for state, part in judged.items()
+            },
+            "reliability": {
+                state: dataclasses.asdict(reliability_curve(part.mean_probs, part.labels))
+                for state, part in judged.items()
+            },
+            "measures": measures,
+            "referral": {
+                state: referral_by_score(part, concern, seed=seed) for state, part in judged.items()
+            },
+            "referral_rule": rule,
+            "conformal": conformal,
+            "strata": by_stratum,
+            "confusion": best.confusion(),
+            "ood": compared,
+        }
+    )
+    _draw(evaluation, parts, judged, fitted, concern)
+    write_tables(evaluation, images, analysis.folder / "tables")
     write_json(analysis.folder / "evaluation.json", evaluation)
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
     return evaluation
 
 
-def scores_table(evaluation: dict[str, Any]) -> pd.DataFrame:
-    """Return the overall scores with intervals, one column for raw and one for calibrated."""
-
-    def triple(score: dict[str, float | None]) -> tuple[float, float, float]:
-        low, middle, high = (
-            np.nan if score[key] is None else float(score[key] or 0.0)
-            for key in ("lower", "estimate", "upper")
-        )
-        return middle, low, high
-
-    return interval_table(
-        {
-            name: {score: triple(scores[score]) for score in OVERALL_SCORES}
-            for name, scores in evaluation["scores"].items()
-        }
-    )
-
-
-def _calibration_part(
-    analysis: Analysis, calibration: str | os.PathLike[str] | None
-) -> tuple[Analysis, NDArray[np.int64]]:
-    """The analysis whose images calibrate, and which of them."""
-    if calibration is None:
-        return analysis, analysis.part(("val",))
-    other = _same_model(analysis, calibration)
-    rows = other.part(("val",))
-    if not len(rows) and other.predictions["split"].isna().all():
-        rows = other.part(None)
+def _fit(parts: EvaluationParts, rows: NDArray[np.int64]) -> Calibration | None:
     if not len(rows):
-        raise InputError(f"{other.folder} has no labelled validation images to calibrate with")
-    return other, rows
+        return None
+    return fit_calibration(parts.fitting.logits[:, rows], parts.fitting.labels[rows])
 
 
-def _scored_part(analysis: Analysis, used: NDArray[np.bool_]) -> tuple[str, NDArray[np.int64]]:
-    """The images to score, never of training: test, else unused by calibration, else used."""
-    labelled = np.setdiff1d(analysis.part(None), analysis.part(("train",)))
-    test = analysis.part(("test",))
-    choices = {"test": test[~used[test]], "all": labelled[~used[labelled]], "val": labelled}
-    for name, rows in choices.items():
-        if len(rows):
-            return name, rows
-    raise InputError(
-        f"{analysis.folder} has no image outside training whose label is a class of the model "
-        f"({', '.join(analysis.class_names)}), so nothing can be scored"
-    )
-
-
-def _same_model(analysis: Analysis, folder: str | os.PathLike[str]) -> Analysis:
-    other = load_analysis(folder)
-    if other.manifest["settings"]["model"] != analysis.manifest["settings"]["model"]:
-        raise InputError(f"{other.folder} and {analysis.folder} are analyses of different models")
-    return other
-
-
-def _judge(
-    analysis: Analysis, rows: NDArray[np.int64], calibration: Calibration | None
-) -> JudgedDraws:
-    logits = analysis.logits[:, rows].astype(np.float64)
-    if calibration is not None:
-        logits = calibration.apply(logits)
-    keys = group_keys(analysis.predictions).iloc[rows]
-    return JudgedDraws(softmax(logits, axis=-1), analysis.labels[rows], keys.tolist())
-
-
-def _scores(
-    part: JudgedDraws, names: tuple[str, ...], seed: int
-) -> dict[str, dict[str, float | None]]:
-    found = group_bootstrap(part.mean_probs, part.labels, part.groups, names, seed=seed)
-    keys = ("estimate", "lower", "upper")
+def _describe_fit(fitted: Calibration, parts: EvaluationParts) -> dict[str, Any]:
     return {
-        name: dict(zip(keys, map(_plain, found.interval(name)), strict=True))
-        for name in found.names
-    }
-
-
-def _referral(part: JudgedDraws) -> dict[str, dict[str, Any]]:
-    return {
-        name: {
-            "aurc": risk_coverage(values, part.correct).aurc,
-            "accuracy_at_referral": {
-                str(rate): accuracy_at_referral(values, part.correct, rate)
-                for rate in REFERRAL_RATES
-            },
-        }
-        for name, values in part.uncertainties().items()
-    }
-
-
-def _describe(fitted: Calibration, source: Analysis, num_images: int) -> dict[str, Any]:
-    return {
-        "num_images": num_images,
-        "data_fingerprint": source.manifest["data_fingerprint"],
+        "num_images": len(parts.calibrating),
+        "data_fingerprint": parts.fitting.manifest["data_fingerprint"],
         "temperature": fitted.temperature,
-        "class_bias": dict(zip(source.class_names, map(float, fitted.class_bias), strict=True)),
+        "class_bias": dict(zip(parts.fitting.class_names, fitted.class_bias, strict=True)),
     }
 
 
-def _compare(
-    analysis: Analysis, rows: NDArray[np.int64], ood: str | os.PathLike[str]
-) -> dict[str, Any]:
-    other = _same_model(analysis, ood)
-    inside, outside = analysis.predictions.iloc[rows], other.predictions
-    is_outside = np.repeat([0, 1], [len(inside), len(outside)])
-    return {
-        "num_images": len(outside),
-        "data_fingerprint": other.manifest["data_fingerprint"],
-        "auroc": {
-            name: float(roc_auc_score(is_outside, pd.concat([inside[name], outside[name]])))
-            for name in ("predictive_entropy", "mutual_information")
-        },
-    }
+def _draw_notes(num_samples: int, line: str | None) -> list[str]:
+    if num_samples > 1:
+        return [] if line is None else [line]
+    return [
+        "S = 1: the analysis has one draw, so what compares draws is left out: expected entropy, "
+        "mutual information, variation ratio, class overlap, the split of the variance, and all "
+        "Monte Carlo errors."
+    ]
 
 
-def _plain(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+def _draw(
+    evaluation: dict[str, Any],
+    parts: EvaluationParts,
+    judged: dict[str, JudgedImages],
+    fitted: Calibration | None,
+    concern: int | None,
+) -> None:
+    """Write the figures anew, those of earlier calls removed."""
+    folder, names = parts.analysis.folder / "figures", parts.analysis.class_names
+    folder.mkdir(exist_ok=True)
+    for old in folder.glob("*.png"):
+        old.unlink()
+    ridges = class_histograms(parts.analysis, parts.scored, fitted)
+    draw_figures(judged, ridges, names, folder, parts.split)
+    if concern is not None:
+        draw_missed_figure(judged[evaluation["best"]], concern, names, folder)
+    if evaluation["conformal"] is not None:
+        draw_sets_figure(evaluation["conformal"], names, folder)
+
+
+def _check_share(name: str, share: float) -> None:
+    if not 0.0 < share < 1.0:
+        hint = " Is it a percentage?" if share >= 1 else ""
+        raise InputError(f"`{name}` must lie strictly between 0 and 1; got {share}.{hint}")

@@ -33,7 +33,7 @@ from bayescam.workflows.folders import (
 )
 from bayescam.workflows.maps import summarize_maps
 from bayescam.workflows.progress import progress_bars
-from bayescam.workflows.train import load_run
+from bayescam.workflows.runs import RunFolders, load_runs
 
 __all__ = ["explain_images"]
 
@@ -41,7 +41,7 @@ _BATCH = 8
 
 
 def explain_images(
-    run_folder: str | os.PathLike[str],
+    run_folders: RunFolders,
     images: Sequence[str | os.PathLike[str]],
     *,
     out: str | os.PathLike[str],
@@ -53,7 +53,7 @@ def explain_images(
     """Write `explanations.csv`, `skipped.csv` and a figure per image, and return the table.
 
     Args:
-        run_folder: a finished run folder.
+        run_folders: a finished run folder, or several for an ensemble of their models.
         images: image files.
         out: the folder to make.
         num_samples: how many posterior draws.
@@ -70,9 +70,9 @@ def explain_images(
     if not len(images):
         raise InputError("`images` must name at least one file; got none")
     paths = [str(Path(path).expanduser().absolute()) for path in images]
-    run = load_run(run_folder)
+    runs = load_runs(run_folders)
     explainer = make_explainer(
-        run.model, num_samples=num_samples, seed=seed, target_layer=target_layer
+        runs.model, num_samples=num_samples, seed=seed, target_layer=target_layer
     )
     manifest = new_manifest(
         "explanation",
@@ -81,14 +81,14 @@ def explain_images(
             file_fingerprint(Path(path)) for path in paths if os.path.isfile(path)
         ),
         settings={
-            "model": run.fingerprint,
+            "model": runs.fingerprint,
             "num_samples": explainer.draws.num_samples,
             "layer": explainer.target_layer,
             "images": paths,
         },
     )
-    names = class_names(run.model)
-    loader = ImageLoader(paths, run.model.input_shape[1:], batch_size=_BATCH)
+    names = class_names(runs.model)
+    loader = ImageLoader(paths, runs.model.input_shape[1:], batch_size=_BATCH)
     figures, tables = _figure_names(paths), []
     with work_folder(out, manifest) as folder, progress_bars(shown=progress) as report:
         for indices, batch in loader:

@@ -49,6 +49,16 @@ class Analysis:
             rows &= self.predictions["split"].isin(splits).to_numpy()
         return np.flatnonzero(rows)
 
+    @property
+    def num_features(self) -> int:
+        """How many numbers the backbone hands to the head."""
+        return int(_open_array(self.folder, "features").shape[1])
+
+    def features(self, rows: NDArray[np.int64]) -> Array:
+        """Return what the backbone hands to the head, of these rows, (n, F)."""
+        images = self.predictions["image"].to_numpy()[rows]
+        return np.asarray(_open_array(self.folder, "features").oindex[images])
+
 
 def load_analysis(folder: str | os.PathLike[str]) -> Analysis:
     """Return the predictions and logits of a finished analysis folder.
@@ -59,12 +69,12 @@ def load_analysis(folder: str | os.PathLike[str]) -> Analysis:
     path = Path(folder).expanduser()
     manifest = read_manifest(path, "analysis")
     predictions = pd.read_parquet(path / "predictions.parquet")
-    logits = zarr.open_array(path / "analysis.zarr" / "logits", mode="r", zarr_format=2)
+    logits = np.asarray(_open_array(path, "logits")[:])
     rows = predictions["image"].to_numpy()
-    return Analysis(
-        path,
-        manifest,
-        predictions,
-        np.asarray(logits[:])[:, rows],
-        tuple(manifest["settings"]["class_names"]),
-    )
+    if not np.array_equal(rows, np.arange(logits.shape[1])):
+        logits = logits[:, rows]
+    return Analysis(path, manifest, predictions, logits, tuple(manifest["settings"]["class_names"]))
+
+
+def _open_array(folder: Path, name: str) -> zarr.Array:
+    return zarr.open_array(folder / "analysis.zarr" / name, mode="r", zarr_format=2)

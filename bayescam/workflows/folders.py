@@ -35,6 +35,7 @@ __all__ = [
     "write_json",
     "write_skipped",
     "write_table",
+    "write_text",
 ]
 
 SCHEMA = 1
@@ -208,9 +209,13 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_json(path: Path, values: object) -> None:
-    """Write `values` as indented JSON, atomically; NaN becomes null."""
-    text = json.dumps(values, indent=2, allow_nan=False) + "\n"
-    write_atomically(path, lambda file: file.write_text(text))
+    """Write `values`, in which no number is NaN or infinite, as indented JSON, atomically."""
+    write_text(path, json.dumps(values, indent=2, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text, atomically."""
+    write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

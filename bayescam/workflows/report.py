@@ -16,13 +16,21 @@ import pandas as pd
 from scipy.special import softmax
 
 from bayescam.data import ImageError, load_mask
-from bayescam.report import CaseReport, ReportFigure, build_case, render_report
+from bayescam.report import (
+    CaseReport,
+    ReportFigure,
+    build_case,
+    merge_intervals,
+    render_report,
+)
 from bayescam.types import Array, InputError, UncertaintyDecomposition
+from bayescam.uncertainty import check_draws
+from bayescam.workflows.analysis import PRINTED_MEASURES
 from bayescam.workflows.cases import StoredMaps, load_picture
-from bayescam.workflows.evaluate import scores_table
 from bayescam.workflows.finished import Analysis, load_analysis
 from bayescam.workflows.folders import write_atomically
 from bayescam.workflows.progress import progress_bars
+from bayescam.workflows.tables import evaluation_tables
 
 __all__ = ["report_folder"]
 
@@ -32,7 +40,20 @@ _FIGURES = {
         "Referral",
         "Error rate among the images that are kept when the least sure ones go to a reader.",
     ),
+    "missed_silently": (
+        "Silent misses",
+        "Share of the images of the class of concern that are kept and called something else.",
+    ),
+    "densities": (
+        "Densities by class",
+        "How all draws of the probability of a class are distributed over its own images (filled) "
+        "and over the others (dotted), each scaled to its peak.",
+    ),
     "entropy": ("Predictive entropy", "Of images that are called right and wrong."),
+    "conformal": (
+        "Conformal sets",
+        "How many classes the sets hold, and how often they hold the right one, class by class.",
+    ),
     "confusion": ("Confusion table", "Rows are true classes, columns the predicted ones."),
 }
 
@@ -70,7 +91,7 @@ def report_folder(
             cases += [] if case is None else [case]
             unread += case is None
             report("report", number, min(num_cases, len(order)), "")
-    page = _page(analysis, cases, unread)
+    page = _page(analysis, cases, order[:num_cases], unread)
     target = analysis.folder / "report" / "index.html"
     target.parent.mkdir(exist_ok=True)
     write_atomically(target, lambda file: file.write_text(page, encoding="utf-8"))
@@ -118,14 +139,17 @@ def _mask(record: pd.Series, size: tuple[int, ...]) -> Array | None:
         return None
 
 
-def _page(analysis: Analysis, cases: list[CaseReport], unread: int) -> str:
+def _page(analysis: Analysis, cases: list[CaseReport], rows: Array, unread: int) -> str:
     skipped = pd.read_csv(analysis.folder / "skipped.csv", dtype="str").fillna("")
-    evaluation_file = analysis.folder / "evaluation.json"
-    evaluation = json.loads(evaluation_file.read_text()) if evaluation_file.exists() else None
+    evaluation = _load_evaluation(analysis.folder)
     settings, versions = analysis.manifest["settings"], analysis.manifest["versions"]
     notes = [
         "Probabilities are those of the posterior draws before calibration; maps are of the logit."
     ]
+    shown = softmax(analysis.logits[:, rows].astype(np.float64), axis=-1)
+    line = check_draws(shown, measures=PRINTED_MEASURES)
+    notes += [] if line is None else [f"Of the cases shown here: {line}"]
+    notes += [] if evaluation is None else _evaluation_notes(evaluation)
     if unread:
         notes.append(f"{unread} images could no longer be read and are not shown.")
     return render_report(
@@ -148,9 +172,50 @@ def _page(analysis: Analysis, cases: list[CaseReport], unread: int) -> str:
 
 
 def _tables(evaluation: dict[str, Any]) -> dict[str, pd.DataFrame]:
-    scored = evaluation["scored"]
-    title = f"Scores ({scored['split']}, {scored['num_images']} images, 95 % bootstrap intervals)"
-    return {title: scores_table(evaluation)}
+    """The tables of the evaluation under the headings of the page, in the order of a reader."""
+    scored, best = evaluation["scored"], evaluation["best"]
+    tables = evaluation_tables(evaluation)
+    headings = {
+        "scores": f"Scores ({scored['split']}, {scored['num_images']} images, 95 % bootstrap "
+        "intervals)",
+        "classes": f"By class ({best})",
+        "strata": f"By stratum ({best})",
+        "referral": f"Referral: area under the risk-coverage curve, accuracy of the kept ({best})",
+        "concern": f"Silent misses of {evaluation['class_of_concern']} at each referral rate",
+        "conformal": "Conformal sets",
+        "conformal_classes": "Conformal sets: coverage by class",
+        "conformal_strata": "Conformal sets: coverage by stratum",
+        "ood": f"Images from elsewhere told apart ({best})",
+    }
+    return {
+        heading: merge_intervals(tables[name])
+        for name, heading in headings.items()
+        if name in tables
+    }
+
+
+def _evaluation_notes(evaluation: dict[str, Any]) -> list[str]:
+    """What was noted at the evaluation, and what its rules promise, in words."""
+    notes = list(evaluation["notes"])
+    rule, conformal = evaluation["referral_rule"], evaluation["conformal"]
+    if rule is not None and rule["keeps"] != "none":
+        where = (
+            "" if rule["threshold"] is None else f" if {rule['score']} < {rule['threshold']:.3f}"
+        )
+        notes.append(f"Referral rule: keep an image{where}. {rule['guarantee']}")
+    if conformal is not None:
+        notes.append(f"Conformal sets: {conformal['promise']}")
+    return notes
+
+
+def _load_evaluation(folder: Path) -> dict[str, Any] | None:
+    path = folder / "evaluation.json"
+    if not path.exists():
+        return None
+    evaluation: dict[str, Any] = json.loads(path.read_text())
+    if "best" not in evaluation:
+        raise InputError(f"{path} is of an earlier bayescam: run bayescam evaluate {folder} again")
+    return evaluation
 
 
 def _figures(folder: Path) -> list[ReportFigure]:

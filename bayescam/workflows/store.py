@@ -88,8 +88,14 @@ class AnalysisStore:
         class_names: Sequence[str],
         target_names: Sequence[str],
         attributes: Mapping[str, Any],
+        members: Sequence[str] | None = None,
     ) -> AnalysisStore:
-        """Make the arrays, empty (NaN), and the names of the axes."""
+        """Make the arrays, empty (NaN), and the names of the axes.
+
+        The draws of an ensemble have a coordinate `member`: the model that each is of.
+        """
+        if members is not None:
+            attributes = {**attributes, "coordinates": "member"}
         group = zarr.create_group(path, zarr_format=2, overwrite=True, attributes=dict(attributes))
         for name, dims in layout.dims.items():
             _new_array(group, name, dims, layout.shape(name), layout.chunks(name), "f4", np.nan)
@@ -97,12 +103,13 @@ class AnalysisStore:
         _new_array(
             group, "analysed", ("image",), (count,), (min(count, layout.batch_size),), "bool", None
         )[:] = False
-        for axis, values in (
-            ("image", np.arange(count)),
-            ("class", np.array(class_names, dtype=np.str_)),
-            ("target", np.array(target_names, dtype=np.str_)),
+        for name, axis, values in (
+            ("image", "image", np.arange(count)),
+            ("class", "class", np.array(class_names, dtype=np.str_)),
+            ("target", "target", np.array(target_names, dtype=np.str_)),
+            *([] if members is None else [("member", "draw", np.array(members, dtype=np.str_))]),
         ):
-            _new_array(group, axis, (axis,), values.shape, values.shape, values.dtype, None)[:] = (
+            _new_array(group, name, (axis,), values.shape, values.shape, values.dtype, None)[:] = (
                 values
             )
         zarr.consolidate_metadata(path, zarr_format=2)

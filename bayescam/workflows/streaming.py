@@ -8,20 +8,25 @@ image; its column `image` is the index in the zarr arrays), `records.parquet` (o
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bayescam.data import ImageLoader, SkippedImage, check_records
+from bayescam.data import ImageLoader, SkippedImage
 from bayescam.explain import CamExplainer
 from bayescam.models import class_names
 from bayescam.types import InputError
-from bayescam.workflows.analysis import explain_padded, make_explainer, summarize_logits
+from bayescam.workflows.analysis import (
+    draw_members,
+    explain_padded,
+    make_explainer,
+    summarize_logits,
+)
 from bayescam.workflows.folders import (
     data_fingerprint,
     new_manifest,
@@ -30,12 +35,12 @@ from bayescam.workflows.folders import (
     write_table,
 )
 from bayescam.workflows.progress import progress_bars
+from bayescam.workflows.runs import LoadedRuns, RunFolders, load_runs
+from bayescam.workflows.selection import SplitChoice, select_records
 from bayescam.workflows.store import AnalysisStore, MapsKind, StoreLayout
-from bayescam.workflows.train import Run, load_run
 
-__all__ = ["AnalysisOptions", "AnalysisOutcome", "SplitChoice", "analyze_records", "select_records"]
+__all__ = ["AnalysisOptions", "AnalysisOutcome", "analyze_records"]
 
-SplitChoice = Literal["train", "val", "test", "all"]
 _RECORD_COLUMNS = ("image_id", "path", "label", "group", "split")
 _IMAGES_PER_BLOCK = 1024
 
@@ -81,7 +86,7 @@ class AnalysisOutcome:
 
 
 def analyze_records(
-    run_folder: str | os.PathLike[str],
+    run_folders: RunFolders,
     records: pd.DataFrame | None = None,
     *,
     out: str | os.PathLike[str],
@@ -91,12 +96,16 @@ def analyze_records(
 ) -> AnalysisOutcome:
     """Analyze the images of records with the model of a run, and write an analysis folder.
 
+    Several runs are analyzed as one ensemble of their models: draw `s` is of run `s % M`, and of
+    deterministic models there are exactly M draws. No member may have trained on an image that is
+    analyzed as val or test.
+
     A call that was killed carries on from `out.partial` at the first batch that is not done.
     Images that cannot be decoded are left out and listed in `skipped.csv`.
 
     Args:
-        run_folder: a finished run folder.
-        records: what to analyze; by default the records of the run.
+        run_folders: a finished run folder, or several.
+        records: what to analyze; by default the records of the run, or of the first.
         out: the folder to make.
         options: how to analyze.
         progress: show a bar on standard error.
@@ -106,18 +115,19 @@ def analyze_records(
         What was done.
 
     Raises:
-        InputError: the folder, the records or an option does not fit.
+        InputError: a folder, the records or an option does not fit, or images would leak.
     """
     options = options or AnalysisOptions()
-    run = load_run(run_folder)
-    chosen = select_records(run.records if records is None else records, run.records, options.split)
+    runs = load_runs(run_folders)
+    data = runs.records if records is None else records
+    chosen = select_records(data, runs.known, options.split)
     explainer = make_explainer(
-        run.model,
+        runs.model,
         num_samples=options.num_samples,
         seed=options.seed,
         target_layer=options.target_layer,
     )
-    names = class_names(run.model)
+    names = class_names(runs.model)
     layout = _layout(explainer, len(names), len(chosen), options)
     if announce is not None:
         announce(_announcement(layout))
@@ -125,58 +135,18 @@ def analyze_records(
         "analysis",
         seed=options.seed,
         fingerprint=data_fingerprint(chosen),
-        settings=_settings(run, explainer, options),
+        settings=_settings(runs, explainer, options),
     )
     with work_folder(out, manifest) as folder:
-        store = _open_store(folder, layout, run, explainer, manifest["versions"])
-        skipped = _analyze_pending(store, explainer, chosen, run, progress=progress)
+        store = _open_store(folder, layout, names, explainer, manifest["versions"])
+        skipped = _analyze_pending(
+            store, explainer, chosen, runs.model.input_shape[1:], progress=progress
+        )
         write_table(folder / "records.parquet", chosen)
         predictions = _predictions(store, chosen, names)
         write_table(folder / "predictions.parquet", predictions)
         write_skipped(folder, skipped)
     return AnalysisOutcome(Path(out).expanduser(), len(predictions), tuple(skipped))
-
-
-def select_records(
-    records: pd.DataFrame, known: pd.DataFrame, split: SplitChoice | None
-) -> pd.DataFrame:
-    """Return the rows to analyze, with the split that they had at training.
-
-    Images are recognised by `image_id`, label and group together, since numbers alone recur from
-    one data set to the next. Data that lacks half of the run's images is new: its own split, if
-    any, is kept, and without `split` all of it is analyzed. Otherwise images that the run does not
-    know have no split, and only "all" includes them.
-
-    Args:
-        records: the data.
-        known: the records of the run.
-        split: which images; by default val and test, or all of new data.
-
-    Raises:
-        InputError: nothing is left.
-    """
-    check_records(records)
-    split_of = dict(zip(_identities(known), known["split"], strict=True))
-    identities = _identities(records)
-    if 2 * len(split_of.keys() & set(identities)) >= len(split_of):
-        at_training = [split_of.get(identity) for identity in identities]
-        records = records.assign(split=pd.Series(at_training, index=records.index, dtype="str"))
-        wanted = {None: ["val", "test"], "all": None}.get(split, [str(split)])
-    else:
-        wanted = None if split in (None, "all") else [str(split)]
-    chosen = records if wanted is None else records[records["split"].isin(wanted)]
-    if chosen.empty:
-        found = ", ".join(sorted(records["split"].dropna().unique())) or "none"
-        raise InputError(
-            f"no image is in split {' or '.join(wanted or [])}; the splits of this data are: "
-            f"{found}. Give --split all for every image."
-        )
-    return chosen.reset_index(drop=True)
-
-
-def _identities(records: pd.DataFrame) -> list[tuple[str, ...]]:
-    columns = records[["image_id", "label", "group"]].astype("str").fillna("")
-    return list(columns.itertuples(index=False, name=None))
 
 
 def _layout(
@@ -205,11 +175,11 @@ def _announcement(layout: StoreLayout) -> str:
 
 
 def _settings(
-    run: Run, explainer: CamExplainer, options: AnalysisOptions
+    runs: LoadedRuns, explainer: CamExplainer, options: AnalysisOptions
 ) -> dict[str, str | int | list[str]]:
     return {
-        "model": run.fingerprint,
-        "class_names": list(class_names(run.model)),
+        "model": runs.fingerprint,
+        "class_names": list(class_names(runs.model)),
         "num_samples": explainer.draws.num_samples,
         "maps": options.maps,
         "layer": explainer.target_layer,
@@ -220,19 +190,19 @@ def _settings(
 def _open_store(
     folder: Path,
     layout: StoreLayout,
-    run: Run,
+    names: Sequence[str],
     explainer: CamExplainer,
     versions: dict[str, str],
 ) -> AnalysisStore:
     path = folder / "analysis.zarr"
     if (path / ".zmetadata").exists():
         return AnalysisStore(path, layout)
-    names = class_names(run.model)
     return AnalysisStore.create(
         path,
         layout,
         class_names=names,
         target_names=[names[k] for k in explainer.targets],
+        members=draw_members(explainer),
         attributes={
             "seed": explainer.draws.seed,
             "num_samples": explainer.draws.num_samples,
@@ -247,16 +217,14 @@ def _analyze_pending(
     store: AnalysisStore,
     explainer: CamExplainer,
     records: pd.DataFrame,
-    run: Run,
+    input_shape: tuple[int, ...],
     *,
     progress: bool,
 ) -> list[SkippedImage]:
     """Analyze what is not done; return what could not be decoded."""
     size = store.layout.batch_size
     pending = np.flatnonzero(~store.analysed)
-    loader = ImageLoader(
-        records["path"].tolist(), run.model.input_shape[1:], batch_size=size, indices=pending
-    )
+    loader = ImageLoader(records["path"].tolist(), input_shape, batch_size=size, indices=pending)
     done = len(records) - len(pending)
     with progress_bars(shown=progress) as report:
         report("analyze", done, len(records), "")

@@ -134,10 +134,11 @@ def train_run(
     """
     if config.data.source is None or config.model is None:
         raise InputError("`config` must name data.source and model to train from the command line")
+    split_seed = config.seed if config.data.split_seed is None else config.data.split_seed
     records = read_records(
-        config.data.source, published_split=config.data.published_split, seed=config.seed
+        config.data.source, published_split=config.data.published_split, seed=split_seed
     )
-    records = complete_split(records, seed=config.seed)
+    records = complete_split(records, seed=split_seed)
     records = records[records["label"].notna()].reset_index(drop=True)
     names = sorted(records.loc[records["split"] == "train", "label"].unique())
     settings = {**dict(config.model), "weights": _expand(config.model.weights)}

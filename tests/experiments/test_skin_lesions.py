@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import skin_lesions as study
 
 from bayescam.data import write_phantoms
 
-SCRIPT = Path(__file__).parents[2] / "experiments" / "skin_lesions.py"
 
-
-@pytest.fixture(scope="module")
-def study():
-    import sys
-
-    spec = importlib.util.spec_from_file_location("skin_lesions", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["skin_lesions"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_table_is_the_mean_of_the_splits_and_done_seeds_are_kept(study, tmp_path, capsys):
+def test_the_table_is_the_mean_of_the_splits_and_done_seeds_are_kept(tmp_path, capsys):
     root = write_phantoms(tmp_path / "skin", kind="skin", num_images=140, seed=0)
     config = study.Config(
         data=str(root),
@@ -72,7 +59,7 @@ def test_the_table_is_the_mean_of_the_splits_and_done_seeds_are_kept(study, tmp_
     assert "| flipout, calibrated " in capsys.readouterr().out
 
 
-def test_views_are_averaged_within_a_draw(study):
+def test_views_are_averaged_within_a_draw():
     model = study.bc.build_classifier(
         "narrow_vgg", class_names=study.CLASS_NAMES, input_shape=(32, 32, 3), seed=1
     )
@@ -86,7 +73,7 @@ def test_views_are_averaged_within_a_draw(study):
         np.testing.assert_allclose(logits[s], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_evaluated_views_are_mirror_images_of_the_whole_and_of_the_enlarged_middle(study):
+def test_evaluated_views_are_mirror_images_of_the_whole_and_of_the_enlarged_middle():
     """On a ramp, enlarging divides the distance from the middle by the zoom."""
     height, width = 50, 100  # 0.84 of both are whole numbers of pixels
     y, x = np.mgrid[:height, :width]
@@ -103,7 +90,7 @@ def test_evaluated_views_are_mirror_images_of_the_whole_and_of_the_enlarged_midd
         np.testing.assert_array_equal(views[whole + 3], views[whole][::-1, ::-1])
 
 
-def test_the_penalty_is_the_most_accurate_that_keeps_the_balanced_accuracy(study, monkeypatch):
+def test_the_penalty_is_the_most_accurate_that_keeps_the_balanced_accuracy(monkeypatch):
     scores = {1.0: (0.9, 0.5), 3.0: (0.8, 0.63), 10.0: (0.82, 0.62), 30.0: (0.7, 0.8)}
     monkeypatch.setattr(study, "BIAS_PENALTIES", tuple(scores))
     monkeypatch.setattr(study, "cross_fitted", lambda run, head, bias_penalty: bias_penalty)
@@ -118,7 +105,7 @@ def test_the_penalty_is_the_most_accurate_that_keeps_the_balanced_accuracy(study
     assert study.choose_penalty({"labels/val": None}, "dense") == 30.0
 
 
-def test_the_mean_head_has_the_mean_weights(study):
+def test_the_mean_head_has_the_mean_weights():
     rng = np.random.default_rng(0)
     features = rng.normal(size=(4, 6))
     kernels = dict(zip(("dense, fine-tuned", "dense"), rng.normal(size=(2, 6, 7)), strict=True))
@@ -132,7 +119,7 @@ def test_the_mean_head_has_the_mean_weights(study):
     np.testing.assert_allclose(logits[0], expected, rtol=1e-10)
 
 
-def test_the_command_line_sets_the_configuration(study):
+def test_the_command_line_sets_the_configuration():
     config, out = study.parse(
         ["--data", "d", "--out", "o", "--backbone", "vgg16", "--input-shape", "224", "224"]
         + ["--fine-tune-layers", "6", "--seeds", "3", "4"]

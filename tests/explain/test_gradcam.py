@@ -234,7 +234,7 @@ def test_neither_batch_nor_blocks_of_draws_change_the_maps(monkeypatch):
     alone = np.concatenate([CamExplainer(draws)(x[i : i + 1]).cams for i in range(3)], axis=1)
     np.testing.assert_allclose(alone, whole.cams, rtol=1e-3, atol=1e-6)
     monkeypatch.setattr("bayescam.inference.draws._BLOCK_BYTES", 10_000)
-    assert len(draws.blocks(CamExplainer(draws)._bytes_per_draw(3))) > 1
+    assert len(draws.blocks(CamExplainer(draws)._members[0]._bytes_per_draw(3))) > 1
     np.testing.assert_allclose(CamExplainer(draws)(x).cams, whole.cams, rtol=1e-5, atol=1e-7)
 
 

@@ -11,8 +11,9 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from bayescam.inference.draws import draw_posterior, run_suffix
+from bayescam.inference.draws import run_suffix
 from bayescam.inference.features import FeatureCache, TrainingImages, cache_features
+from bayescam.inference.posterior import draw_posterior
 from bayescam.inference.split import split_network
 from bayescam.inference.stages import plan_stages
 from bayescam.inference.training import TrainingSettings, fit_classifier, fit_head

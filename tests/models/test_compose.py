@@ -113,7 +113,10 @@ def test_a_short_float_backbone_has_a_float32_head(images, bfloat16_policy, head
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"head": "bayes"}, "`head` must be 'flipout' or 'dense'; got 'bayes'"),
+        ({"head": "bayes"}, "`head` must be 'flipout' or .* or 'dense'; got 'bayes'"),
+        ({"head": "dropout", "dropout_rate": 1.0}, "`dropout_rate` must be at least 0 and below 1"),
+        ({"head": "ensemble", "num_members": 1}, "`num_members` must be 2 or more; got 1"),
+        ({"head": "laplace", "covariance": "half"}, "`covariance` must be 'kronecker' or"),
         ({"pooling": "max"}, "`pooling` must be 'avg' or 'flatten'; got 'max'"),
         ({"input_shape": (64, 64)}, r"`input_shape` must be \(height, width, 3\)"),
         ({"input_shape": (64, 64, 1)}, r"`input_shape` must be \(height, width, 3\)"),

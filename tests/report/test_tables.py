@@ -3,7 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from bayescam.report import format_interval, interval_table, to_markdown, to_text
+from bayescam.report import (
+    format_interval,
+    interval_table,
+    merge_intervals,
+    to_markdown,
+    to_text,
+)
 
 
 def table() -> pd.DataFrame:
@@ -55,3 +61,13 @@ def test_interval_table_sets_models_side_by_side() -> None:
     assert scores.loc["accuracy", "flipout"] == "0.81 [0.72, 0.90]"
     assert scores.loc["AUC", "flipout"] == "–"
     assert scores.index.name == "score"
+
+
+def test_intervals_are_merged_into_the_column_they_belong_to() -> None:
+    table = pd.DataFrame(
+        {"n": [3], "a": [0.5], "a_lower": [0.25], "a_upper": [np.nan], "b_upper": [1.0]}
+    )
+    merged = merge_intervals(table, digits=2)
+    assert merged.to_dict("list") == {"n": [3], "a": ["0.50"], "b_upper": [1.0]}
+    table["a_upper"] = 0.75
+    assert merge_intervals(table, digits=2)["a"].tolist() == ["0.50 [0.25, 0.75]"]

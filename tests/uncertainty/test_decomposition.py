@@ -59,7 +59,21 @@ def test_bounds_and_order_of_draws(seed: int) -> None:
 
 
 def test_one_draw_has_no_mutual_information() -> None:
-    np.testing.assert_array_equal(mutual_information(random_probs(1, (1, 9, 4))), 0.0)
+    one = random_probs(1, (1, 9, 4))
+    np.testing.assert_array_equal(decompose(one).mutual_information, 0.0)
+    with pytest.raises(InputError, match=r"`mutual_information` compares draws.*S = 1"):
+        mutual_information(one)
+
+
+@pytest.mark.parametrize("num_classes", [3, 7])
+def test_half_precision_does_not_exceed_the_logarithm_of_the_classes(num_classes: int) -> None:
+    """Rows of float16 sum to one only nearly: 3 * float16(1 / 3) is 0.9998, 7 / 7 less."""
+    flat = np.full((2, 1, num_classes), 1 / num_classes, dtype=np.float16)
+    for probs in (flat, np.nextafter(flat, np.float16(1))):
+        assert abs(float(probs.astype(float).sum(axis=-1).ravel()[0]) - 1) > 1e-5
+        total = predictive_entropy(probs)
+        assert total == pytest.approx(math.log(num_classes), abs=1e-6)
+        assert total <= math.log(num_classes) + 1e-12
 
 
 def test_bad_probs_are_refused_in_one_line() -> None:

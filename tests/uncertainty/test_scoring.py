@@ -6,7 +6,14 @@ from scipy.special import softmax
 from sklearn import metrics
 
 from bayescam.types import InputError
-from bayescam.uncertainty import OVERALL_SCORES, score_names, score_predictions
+from bayescam.uncertainty import (
+    CALIBRATION_SCORES,
+    OVERALL_SCORES,
+    classwise_calibration_error,
+    expected_calibration_error,
+    score_names,
+    score_predictions,
+)
 
 NAMES = ["akiec", "bcc", "mel", "nv"]
 
@@ -72,10 +79,23 @@ def test_names_and_values_of_the_dictionary() -> None:
     flat = scores.as_dict()
     assert tuple(flat) == score_names(NAMES)
     assert tuple(flat)[:6] == OVERALL_SCORES
+    assert tuple(flat)[6:11] == CALIBRATION_SCORES
     assert flat["brier_score"] == scores.brier_score
     assert flat["sensitivity_mel"] == scores.sensitivity[2]
     assert flat["auc_akiec"] == scores.auc[0]
     assert flat["specificity_nv"] == scores.specificity[3]
+
+
+def test_parts_of_the_brier_score_and_other_calibration_errors() -> None:
+    probs, labels = sample(5)
+    scores = score_predictions(probs, labels, NAMES)
+    parts = scores.brier_reliability - scores.brier_resolution + scores.brier_uncertainty
+    assert parts == pytest.approx(scores.brier_score, rel=1e-12)
+    shares = np.bincount(labels) / 200
+    assert scores.brier_uncertainty == pytest.approx(1 - shares @ shares)
+    assert scores.classwise_calibration_error == classwise_calibration_error(probs, labels)
+    mass = expected_calibration_error(probs, labels, binning="equal-mass")
+    assert scores.equal_mass_calibration_error == mass != scores.expected_calibration_error
 
 
 def test_rounding_of_float32_rows_does_no_harm() -> None:

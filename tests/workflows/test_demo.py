@@ -9,6 +9,7 @@ from bayescam.types import InputError
 from bayescam.workflows.demo import run_demo
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # notes of a small evaluation
 def test_the_demo_ends_with_a_report_and_can_be_run_again(tmp_path: Path) -> None:
     lines: list[str] = []
     training = TrainingSettings(num_views=1, head_epochs=1)

@@ -14,10 +14,13 @@ from scipy.special import log_softmax, softmax
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
 from bayescam.types import InputError
+from bayescam.uncertainty import predictive_entropy
 from bayescam.workflows.evaluate import evaluate_folder, scores_table
 from bayescam.workflows.explain import explain_images
 from bayescam.workflows.finished import load_analysis
 from bayescam.workflows.report import report_folder
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # notes of small evaluations
 
 NAMES = ("disc", "plain", "ring")
 
@@ -65,6 +68,8 @@ def test_scores_are_those_of_scikit_learn(folder: Path) -> None:
         "risk_coverage",
         "entropy",
         "confusion",
+        "densities",
+        "conformal",
     }
     assert "raw" in scores_table(stored)
 
@@ -110,15 +115,18 @@ def test_another_folder_can_calibrate(known: tuple[Path, np.ndarray], tmp_path: 
 
 def test_out_of_domain_images_are_told_apart(folder: Path, tmp_path: Path) -> None:
     other = shutil.copytree(folder, tmp_path / "other")
-    table = pd.read_parquet(other / "predictions.parquet")
-    table["predictive_entropy"] += 10
-    table.to_parquet(other / "predictions.parquet")
-    auroc = evaluate_folder(folder, ood=other)["ood"]["auroc"]
-    assert auroc["predictive_entropy"] == 1.0
-    inside = pd.read_parquet(folder / "predictions.parquet").query("split == 'test'")
-    scores = pd.concat([inside["mutual_information"], table["mutual_information"]])
-    truth = [0] * len(inside) + [1] * len(table)
-    assert auroc["mutual_information"] == pytest.approx(roc_auc_score(truth, scores))
+    store = zarr.open_array(other / "analysis.zarr" / "logits", mode="r+", zarr_format=2)
+    store[:] = np.asarray(store[:]) / 100
+    foreign = load_analysis(other)
+    found = evaluate_folder(folder, ood=other)["ood"]
+    analysis = load_analysis(folder)
+    inside = analysis.logits[:, (analysis.predictions["split"] == "test").to_numpy()]
+    truth = np.repeat([0, 1], [inside.shape[1], foreign.logits.shape[1]])
+    draws = np.concatenate([inside, foreign.logits], axis=1).astype(float)
+    entropy = predictive_entropy(softmax(draws, axis=-1))
+    auroc = found["detection"]["raw"]["predictive_entropy"]["auroc"]
+    assert auroc == pytest.approx(roc_auc_score(truth, entropy))
+    assert found["num_images"] == 60
     manifest = (other / "manifest.json").read_text()
     model = load_analysis(folder).manifest["settings"]["model"]
     (other / "manifest.json").write_text(manifest.replace(model, "0" * 16))

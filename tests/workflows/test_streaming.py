@@ -13,7 +13,8 @@ import xarray as xr
 from bayescam.data import ImageLoader, load_image, resize_image
 from bayescam.types import InputError
 from bayescam.workflows.analysis import analyze, summarize
-from bayescam.workflows.streaming import AnalysisOptions, analyze_records, select_records
+from bayescam.workflows.selection import select_records
+from bayescam.workflows.streaming import AnalysisOptions, analyze_records
 from bayescam.workflows.train import load_run
 
 
@@ -30,7 +31,8 @@ def test_stream_equals_analysis_in_memory(run_folder: Path, analysis_folder: Pat
         np.testing.assert_allclose(stored["logits"], expected["logits"], rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(stored["cam"], expected["cam"], rtol=1e-4, atol=1e-5)
     table = pd.read_parquet(analysis_folder / "predictions.parquet")
-    summary = summarize(expected)
+    with pytest.warns(UserWarning, match="S = 20 draws are too few for interval_"):
+        summary = summarize(expected)
     pd.testing.assert_frame_equal(table[list(summary)], summary, rtol=1e-4, atol=1e-6)
     assert list(table["image_id"]) == list(run.records["image_id"])
 
@@ -140,10 +142,11 @@ def test_an_existing_folder_is_not_overwritten(run_folder: Path, tmp_path: Path)
 
 
 def test_split_is_that_of_training(run_folder: Path) -> None:
-    known = load_run(run_folder).records
-    data = known.assign(split=None).astype({"split": "str"})
+    table = load_run(run_folder).records
+    known = {"run": table}
+    data = table.assign(split=None).astype({"split": "str"})
     chosen = select_records(data, known, None)
-    assert set(chosen["image_id"]) == set(known["image_id"][known["split"].isin(["val", "test"])])
+    assert set(chosen["image_id"]) == set(table["image_id"][table["split"].isin(["val", "test"])])
     stranger = data.iloc[:1].assign(image_id="stranger")
     mixed = pd.concat([data, stranger], ignore_index=True)
     assert "stranger" not in set(select_records(mixed, known, None)["image_id"])

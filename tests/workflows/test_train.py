@@ -144,7 +144,7 @@ def test_labels_must_be_classes(image_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("model: {head: dropout}", r"model\.head: .*'dropout'"),
+        ("model: {head: boosted}", r"model\.head: .*'dense'"),
         ("training: {epochs: 3}", r"training\.epochs"),
         ("sead: 3", "sead"),
         ("seed: [", "is not YAML"),

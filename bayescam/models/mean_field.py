@@ -1,4 +1,8 @@
-"""A dense layer with a mean-field Gaussian posterior over its kernel, trained by flipout."""
+"""Dense layers with a mean-field Gaussian posterior over their kernel.
+
+Three layers, one posterior: they differ in how a training step perturbs it, that is in the variance
+of the gradient, and in nothing else. Draws of a trained layer never use the perturbation.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +16,20 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
 
+from bayescam.models.layers import CallCount
 from bayescam.types import InputError
 
-__all__ = ["FlipoutDense", "posterior_mean", "rademacher", "variational_layers"]
+__all__ = [
+    "FlipoutDense",
+    "LocalReparameterizationDense",
+    "MeanFieldDense",
+    "ReparameterizationDense",
+    "posterior_mean",
+    "rademacher",
+    "variational_layers",
+]
 
+_register = tf_keras.utils.register_keras_serializable("bayescam")
 _STOCK = (
     tfp.layers.DenseFlipout,
     tfp.layers.DenseLocalReparameterization,
@@ -23,14 +37,12 @@ _STOCK = (
 )
 
 
-@tf_keras.utils.register_keras_serializable("bayescam")
-class FlipoutDense(tfp.layers.DenseFlipout):
-    """`activation(x @ W + b)` with `W ~ N(loc, scale^2)`, one sign-flipped perturbation a call.
+class MeanFieldDense(tf_keras.layers.Layer):
+    """`activation(x @ W + b)` with `W ~ N(loc, scale^2)`, one random perturbation a call.
 
-    Flipout is equations 3 and 4 of Wen et al., *Flipout: efficient pseudo-independent weight
-    perturbations on mini-batches*, ICLR 2018. Differences from the TFP layer: it can be saved in
-    every format, starts from its own seed, samples with stateless random numbers, always computes
-    in float32, has a mean mode (see `posterior_mean`), and adds its KL divergence divided by the
+    What the layers below share. Differences from those of TFP, which they extend: they can be saved
+    in every format, start from their own seed, sample with stateless random numbers, always compute
+    in float32, have a mean mode (see `posterior_mean`), and add their KL divergence divided by the
     number of training images. The prior `N(0, prior_sd^2)` is fixed; the bias is a point estimate.
 
     Args:
@@ -71,10 +83,10 @@ class FlipoutDense(tfp.layers.DenseFlipout):
             kernel_prior_fn=_normal_prior(prior_sd),
             kernel_divergence_fn=None,
             bias_posterior_fn=_point_posterior() if use_bias else None,
-            seed=seed,
             **{**kwargs, "dtype": "float32"},
         )
-        self.use_bias, self.prior_sd, self.initial_sd = use_bias, float(prior_sd), initial_sd
+        self.seed, self.use_bias = seed, use_bias
+        self.prior_sd, self.initial_sd = float(prior_sd), initial_sd
         self._state = _State()
         self._num_train: int | None = None
         if num_train is not None:
@@ -138,7 +150,7 @@ class FlipoutDense(tfp.layers.DenseFlipout):
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> FlipoutDense:
+    def from_config(cls, config: dict[str, Any]) -> MeanFieldDense:
         """Returns a new layer from what `get_config` gave."""
         return cls(**config)
 
@@ -154,8 +166,53 @@ class FlipoutDense(tfp.layers.DenseFlipout):
         normal = self.kernel_posterior.distribution
         self.kernel_posterior_tensor = None
         seed = tf.stack([self.seed, self._state.calls.assign_add(1)])
-        noise = flipout_noise(inputs, normal.scale, seed=seed)
+        noise = self._noise(inputs, tf.convert_to_tensor(normal.scale), seed)
         return tf.matmul(inputs, normal.loc) + self._state.sampling * noise
+
+    @staticmethod
+    def _noise(inputs: tf.Tensor, scale: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Returns the perturbation (N, units); each row alone has variance inputs^2 @ scale^2."""
+        raise NotImplementedError
+
+
+@_register
+class FlipoutDense(MeanFieldDense, tfp.layers.DenseFlipout):
+    """`MeanFieldDense` with one perturbation a call, its signs flipped anew for every row.
+
+    Equations 3 and 4 of Wen et al., *Flipout: efficient pseudo-independent weight perturbations on
+    mini-batches*, ICLR 2018.
+    """
+
+    @staticmethod
+    def _noise(inputs: tf.Tensor, scale: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        return flipout_noise(inputs, scale, seed=seed)
+
+
+@_register
+class ReparameterizationDense(MeanFieldDense, tfp.layers.DenseReparameterization):
+    """`MeanFieldDense` with one perturbation a call, the same for all rows.
+
+    Section 3.2 of Blundell et al., *Weight uncertainty in neural networks*, ICML 2015.
+    """
+
+    @staticmethod
+    def _noise(inputs: tf.Tensor, scale: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        epsilon = tf.random.stateless_normal(tf.shape(scale), seed, dtype=scale.dtype)
+        return tf.matmul(inputs, scale * epsilon)
+
+
+@_register
+class LocalReparameterizationDense(MeanFieldDense, tfp.layers.DenseLocalReparameterization):
+    """`MeanFieldDense` that perturbs the outputs, every row and unit on its own.
+
+    Equation 6 of Kingma et al., *Variational dropout and the local reparameterization trick*, 2015.
+    """
+
+    @staticmethod
+    def _noise(inputs: tf.Tensor, scale: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        variance = tf.matmul(tf.square(inputs), tf.square(scale))
+        sd = tf.sqrt(tf.maximum(variance, 1e-20))  # the slope of a root at zero is infinite
+        return sd * tf.random.stateless_normal(tf.shape(sd), seed, dtype=sd.dtype)
 
 
 def flipout_noise(inputs: tf.Tensor, scale: tf.Tensor, *, seed: tf.Tensor) -> tf.Tensor:
@@ -170,7 +227,6 @@ def flipout_noise(inputs: tf.Tensor, scale: tf.Tensor, *, seed: tf.Tensor) -> tf
         seed: A stateless seed, two integers.
     """
     seeds = tf.unstack(tf.random.split(seed, 3))
-    scale = tf.convert_to_tensor(scale)
     epsilon = tf.random.stateless_normal(scale.shape, seeds[0], dtype=scale.dtype)
     rows = tf.shape(inputs)[:-1]
     signs_in = rademacher(tf.shape(inputs), seed=seeds[1], dtype=inputs.dtype)
@@ -211,7 +267,7 @@ def posterior_mean(model: tf_keras.Model) -> Iterator[tf_keras.Model]:
     """
     layers = variational_layers(model)
     for layer in layers:
-        if not isinstance(layer, FlipoutDense):
+        if not isinstance(layer, MeanFieldDense):
             raise InputError(
                 f"layer {layer.name!r} is a stock {type(layer).__name__} of TFP and always samples;"
                 " the mean mode needs bayescam.models.FlipoutDense"
@@ -226,14 +282,14 @@ def posterior_mean(model: tf_keras.Model) -> Iterator[tf_keras.Model]:
             layer._state.sampling.assign(sampling)
 
 
-class _State(tf.__internal__.tracking.AutoTrackable):
-    """What compiled functions read afresh at each call, but which is no weight of the layer."""
+class _State(CallCount):
+    """The count of calls and what else compiled functions read afresh, though it is no weight."""
 
     def __init__(self) -> None:
+        super().__init__()
         with tf.init_scope():
             self.kl_weight = tf.Variable(0.0, trainable=False, name="kl_weight")
             self.sampling = tf.Variable(1.0, trainable=False, name="sampling")
-            self.calls = tf.Variable(0, trainable=False, dtype=tf.int64, name="calls")
 
 
 def _normal_posterior(prior_sd: float, initial_sd: float | None, seed: int) -> Any:  # noqa: ANN401

@@ -1,0 +1,148 @@
+"""The Laplace approximation of the last layer, put around its weights after training.
+
+The posterior is `N(W, (H + prior_precision)^-1)` with the generalised Gauss-Newton curvature
+`H = sum_n (x_n x_n^T) kron C_n` of the negative log-likelihood: `x_n` the layer's inputs with a 1
+for the bias, `C_n = diag(p_n) - p_n p_n^T` that of a softmax (Daxberger et al. 2021, *Laplace
+redux*, equations 3 and 8; the Kronecker form is equation 7 of Ritter et al. 2018). The prior
+precision is the one with the largest marginal likelihood (*Laplace redux*, equation 6).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+from scipy.optimize import minimize_scalar
+from scipy.special import softmax
+
+from bayescam.inference.elbo import class_weights
+from bayescam.inference.features import FeatureCache
+from bayescam.inference.split import split_network
+from bayescam.models.laplace import Covariance, LaplaceDense
+from bayescam.types import Array, InputError
+
+__all__ = ["Curvature", "best_prior_precision", "fit_laplace", "softmax_curvature"]
+
+_LARGEST = 6000  # weights of a full covariance: 36 million entries
+_BATCH = 4096
+
+
+@dataclass(frozen=True)
+class Curvature:
+    """Eigenvalues of the curvature and the bases in which it is diagonal.
+
+    Attributes:
+        values: (F + 1, K), or (F K + K, 1) of the full one.
+        bases: Eigenvectors as columns: two of the Kronecker factors, one of the full curvature,
+            none of the diagonal one.
+    """
+
+    values: Array
+    bases: tuple[Array, ...]
+
+    @classmethod
+    def of(cls, inputs: Array, curvatures: Array, covariance: Covariance) -> Curvature:
+        """Returns the curvature of a layer.
+
+        Args:
+            inputs: Of the layer, (N, F), without the 1 of the bias.
+            curvatures: `C_n` (N, K, K), symmetric and positive semi-definite.
+            covariance: What to keep of it.
+
+        Raises:
+            InputError: If a full covariance would have more than 6000 weights.
+        """
+        rows = np.concatenate([inputs, np.ones((len(inputs), 1))], axis=1)
+        if covariance == "diagonal":
+            each = np.einsum("nkk->nk", curvatures)
+            return cls(np.square(rows).T @ each, ())
+        if covariance == "kronecker":
+            left, left_basis = np.linalg.eigh(rows.T @ rows)
+            right, right_basis = np.linalg.eigh(curvatures.mean(axis=0))
+            values = np.outer(np.maximum(left, 0), np.maximum(right, 0))
+            return cls(values, (left_basis, right_basis))
+        values, basis = np.linalg.eigh(_full(rows, curvatures))
+        return cls(np.maximum(values, 0)[:, None], (basis,))
+
+    def sd(self, prior_precision: float) -> Array:
+        """Returns the standard deviations of the posterior in the bases, of the shape of values."""
+        return (self.values + prior_precision) ** -0.5
+
+
+def fit_laplace(
+    model: tf_keras.Model, features: FeatureCache, labels: Array, class_weight_power: float = 0.0
+) -> float | None:
+    """Puts a posterior around the weights of the last layer, and returns the prior precision.
+
+    Args:
+        model: A trained classifier; nothing is done unless its last layer is a `LaplaceDense`.
+        features: Of the training images, (V, N, F); a view counts as 1 / V of an image.
+        labels: Classes of the training images (N,).
+        class_weight_power: That of the training, whose weighted likelihood is approximated.
+
+    Raises:
+        InputError: If a full covariance is too large.
+    """
+    split = split_network(model)
+    found = [step for step in split.suffix if isinstance(step.layer, LaplaceDense)]
+    if not found:
+        return None
+    layer, source = found[-1].layer, found[-1].inputs[0]
+    values = features.values.reshape(-1, *features.values.shape[2:]).astype(np.float32)
+    inputs = _run(split.graph.submodel(split.features, source), values)
+    weights = class_weights(labels, layer.units, class_weight_power)[labels]
+    each = np.tile(weights / features.num_views, features.num_views).astype(np.float64)
+    kernel, bias = layer.kernel.numpy().astype(np.float64), layer.bias.numpy()
+    curvatures = softmax_curvature(inputs @ kernel + bias) * each[:, None, None]
+    curvature = Curvature.of(inputs, curvatures, layer.covariance)
+    norm = float(np.square(kernel).sum() + np.square(bias, dtype=np.float64).sum())
+    precision = best_prior_precision(curvature.values, norm)
+    layer.posterior_sd.assign(curvature.sd(precision))
+    for variable, basis in zip(layer.bases, curvature.bases, strict=True):
+        variable.assign(basis)
+    return precision
+
+
+def softmax_curvature(logits: Array) -> Array:
+    """Returns `diag(p) - p p^T` (N, K, K) of logits (N, K)."""
+    probs = softmax(logits.astype(np.float64), axis=-1)
+    return probs[:, :, None] * (np.eye(probs.shape[1]) - probs[:, None, :])
+
+
+def best_prior_precision(eigenvalues: Array, squared_norm: float) -> float:
+    """Returns the precision of the prior with the largest marginal likelihood.
+
+    `log p(D) = const + 1/2 sum log(precision / (eigenvalue + precision)) - precision / 2 |W|^2`,
+    with the weights held where they are.
+    """
+
+    def negative(log_precision: float) -> float:
+        precision = np.exp(log_precision)
+        gain = np.log(precision / (eigenvalues + precision)).sum()
+        return float(precision * squared_norm - gain)
+
+    return float(np.exp(minimize_scalar(negative, bounds=(-14, 14), method="bounded").x))
+
+
+def _full(rows: Array, curvatures: Array) -> Array:
+    """`sum_n (x_n x_n^T) kron C_n`, one block of inputs for each pair of classes."""
+    size, num_classes = rows.shape[1], curvatures.shape[1]
+    if size * num_classes > _LARGEST:
+        raise InputError(
+            f'`covariance` "full" is for at most {_LARGEST} weights; this layer has '
+            f'{size * num_classes}. Take "kronecker"'
+        )
+    result = np.empty((size, num_classes, size, num_classes))
+    for k in range(num_classes):
+        for other in range(k + 1):
+            block = (rows * curvatures[:, k, other, None]).T @ rows
+            result[:, k, :, other] = result[:, other, :, k] = block
+    return result.reshape(size * num_classes, -1)
+
+
+def _run(network: tf_keras.Model, values: Array) -> Array:
+    call = tf.function(network)
+    blocks = [call(values[i : i + _BATCH]).numpy() for i in range(0, len(values), _BATCH)]
+    return np.concatenate(blocks).astype(np.float64)

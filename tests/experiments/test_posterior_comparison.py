@@ -1,0 +1,118 @@
+"""The comparison end to end on phantoms, after a tiny skin lesion study."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import posterior_comparison as study
+import posterior_scores as scores
+import pytest
+import skin_lesions
+from rich.console import Console
+
+import bayescam as bc
+from bayescam.data import write_phantoms
+from bayescam.types import InputError
+
+SMALL = {"splits": (0,), "seeds": (0, 1), "num_samples": 6, "num_foreign": 20, "epochs": 2}
+
+
+def leave_skin_run(run, skin, seed):
+    """A run folder as `skin_lesions.py` leaves it, of a network that was not trained."""
+    config = skin_lesions.Config(data=str(skin), fractions=(0.5, 0.25, 0.25), network=seed)
+    model = bc.build_classifier(
+        "narrow_vgg",
+        class_names=skin_lesions.CLASS_NAMES,
+        head="dense",
+        input_shape=(32, 32, 3),
+        seed=seed,
+    )
+    shares = dict(zip(("train", "val", "test"), config.fractions, strict=True))
+    records = bc.split_records(bc.read_ham10000(skin), fractions=shares, seed=0)
+    console = Console(quiet=True)
+    small = dataclasses.replace(config, input_shape=(32, 32, 3))
+    views = {
+        name: skin_lesions.view_features(model, part, small, console)
+        for name, part in records.groupby("split")
+    }
+    (run / "seed_0").mkdir(parents=True)
+    skin_lesions.keep_config(config, run / "config.json")
+    model.save(run / "seed_0" / "model.keras")
+    seen = {f"seen/{name}": views[name] for name in ("val", "test")}
+    fitting = {"train": views["train"][:2], "val": views["val"][:1]}
+    skin_lesions.save_arrays(run / "seed_0" / "features.npz", fitting | seen)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scores, "NUM_RESAMPLES", 40)
+        patch.setitem(study.CHOICES, "flipout", ("prior_sd", (0.02, 0.5)))
+        yield make_folders(tmp_path_factory)
+
+
+def make_folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp("comparison")
+    skin = write_phantoms(root / "skin", kind="skin", num_images=120, seed=0)
+    chest = write_phantoms(root / "chest", kind="chest", num_images=90, seed=0)
+    for seed in (0, 1):
+        leave_skin_run(root / f"run_{seed}", skin, seed)
+    return root, study.Config(
+        skin=str(skin),
+        skin_runs=(str(root / "run_0"), str(root / "run_1")),
+        chest=str(chest),
+        chest_backbone="narrow_vgg",
+        chest_shape=(32, 32, 3),
+        heads=("flipout", "reparameterization"),
+        **SMALL,
+    )
+
+
+def test_every_head_is_trained_scored_and_kept(folders, capsys):
+    root, config = folders
+    tables = study.main(config, root / "out")
+    heads = [*config.heads, study.PROBE]
+    assert list(tables["skin"].index) == [*heads, "dense, fine-tuned", "ensemble of 2 networks"]
+    assert list(tables["chest"].index) == heads
+    assert "Best likelihood" in (said := capsys.readouterr().out)
+    assert "reparameterization are one posterior" in said
+    kept = {path: path.stat().st_mtime_ns for path in (root / "out").rglob("*.npz")}
+    names = {path.name for path in kept}
+    assert {"flipout 0.02 seed 0.npz", "flipout 0.5 seed 0.npz"} <= names
+    (path,) = (root / "out" / "skin_0").glob("reparameterization* seed 1.npz")
+    with np.load(path) as run:
+        assert run["test"].shape[0] == run["chest X-rays"].shape[0] == 6
+        assert run["skin phantoms"].shape[1] == 20
+    again = study.main(config, root / "out")
+    assert {path: path.stat().st_mtime_ns for path in (root / "out").rglob("*.npz")} == kept
+    assert again["skin"].drop(columns="seconds").equals(tables["skin"].drop(columns="seconds"))
+
+
+def test_whole_networks_are_rows(folders, capsys):
+    """From the networks themselves, on the images."""
+    root, config = folders
+    table = study.main(config, root / "out")["skin"]
+    shares = {"train": 0.5, "val": 0.25, "test": 0.25}
+    records = bc.split_records(bc.read_ham10000(config.skin), fractions=shares, seed=0)
+    logits, labels = {}, {}
+    for part in ("val", "test"):
+        rows = records[records["split"] == part]
+        images = bc.load_images(rows["path"], (32, 32))
+        labels[part] = skin_lesions.label_codes(rows)
+        views = skin_lesions.evaluated_views(images)
+        models = [bc.load_model(Path(run) / "seed_0" / "model.keras") for run in config.skin_runs]
+        logits[part] = np.stack([np.mean([m(view) for view in views], axis=0) for m in models])
+    for row, members in {"dense, fine-tuned": 1, "ensemble of 2 networks": 2}.items():
+        fit = study.fit_calibration(logits["val"][:members], labels["val"], bias_penalty=3.0)
+        probs = skin_lesions.mean_probs(fit.apply(logits["test"][:members]))
+        nll = -np.log(probs[np.arange(len(probs)), labels["test"]]).mean()
+        assert table.loc[row, "NLL"] == pytest.approx(nll, rel=1e-3)
+
+
+def test_a_missing_skin_run_is_one_line(folders, tmp_path):
+    _, config = folders
+    missing = study.Config(**{**vars(config), "skin_runs": (str(tmp_path),)})
+    with pytest.raises(InputError, match=r"has no seed_0/features.npz; run skin_lesions.py there"):
+        study.main(missing, tmp_path / "out")

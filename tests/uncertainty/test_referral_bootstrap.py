@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bayescam.types import InputError
+from bayescam.uncertainty import bootstrap_aurc, group_bootstrap, risk_coverage
+from bayescam.uncertainty.bootstrap import resample_groups
+
+
+def sample(seed: int, num_images: int = 60) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    score = rng.uniform(size=num_images)
+    correct = rng.uniform(size=num_images) > score
+    scores = {"fine": score, "tied": np.round(4 * score), "constant": np.ones(num_images)}
+    return scores, correct, rng.integers(0, 25, num_images)
+
+
+@pytest.mark.parametrize("name", ["fine", "tied", "constant"])
+def test_resamples_are_those_of_images_listed_again_and_again(name: str) -> None:
+    scores, correct, groups = sample(0)
+    found = bootstrap_aurc(scores, correct, groups, num_resamples=70, seed=3)[name]
+    codes = np.unique(groups.astype(str), return_inverse=True)[1]
+    counts = np.concatenate(list(resample_groups(codes.max() + 1, 70, seed=3)))
+    for r, count in enumerate(counts):
+        listed = np.repeat(np.arange(60), count[codes].astype(int))
+        slow = risk_coverage(scores[name][listed], correct[listed])
+        assert found.aurc_resamples[r] == pytest.approx(slow.aurc, rel=1e-10)
+        assert found.excess_aurc_resamples[r] == pytest.approx(slow.excess_aurc, abs=1e-12)
+    whole = risk_coverage(scores[name], correct)
+    assert (found.aurc, found.excess_aurc) == (whole.aurc, whole.excess_aurc)
+
+
+def test_resamples_are_those_of_the_other_scores() -> None:
+    """A constant score has the error rate as its area, resample by resample."""
+    rng = np.random.default_rng(1)
+    probs, labels = rng.dirichlet([1, 1, 1], 50), rng.integers(0, 3, 50)
+    groups = rng.integers(0, 20, 50)
+    boot = group_bootstrap(probs, labels, groups, list("abc"), num_resamples=100, seed=4)
+    accuracy = boot.resamples[:, boot.names.index("accuracy")]
+    correct = probs.argmax(axis=1) == labels
+    found = bootstrap_aurc({"none": np.zeros(50)}, correct, groups, num_resamples=100, seed=4)
+    np.testing.assert_allclose(found["none"].aurc_resamples, 1 - accuracy, rtol=1e-10)
+
+
+def test_a_perfect_score_has_no_excess() -> None:
+    _, correct, groups = sample(2)
+    found = bootstrap_aurc({"oracle": (~correct).astype(float)}, correct, groups, num_resamples=50)
+    # wrong images are tied among themselves, which costs nothing: all of them are wrong
+    np.testing.assert_allclose(found["oracle"].excess_aurc_resamples, 0.0, atol=1e-12)
+
+
+def test_bad_input_is_refused() -> None:
+    scores, correct, groups = sample(0)
+    with pytest.raises(InputError, match="`scores` must hold at least one"):
+        bootstrap_aurc({}, correct, groups)
+    with pytest.raises(InputError, match="at least two groups"):
+        bootstrap_aurc(scores, correct, np.zeros(60))
+    with pytest.raises(InputError, match="one finite number"):
+        bootstrap_aurc({"broken": np.full(60, np.nan)}, correct, groups)
