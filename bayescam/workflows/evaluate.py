@@ -8,14 +8,16 @@ Keys of `evaluation.json`; what was not asked for or cannot be had is null:
   `best` ("calibrated", or "raw" where nothing was fitted), `class_of_concern`.
 - `parts`: how validation groups are divided, in words, with numbers of images and groups.
 - `scored`: `split`, `num_images`, `num_groups`, `classes` (images of each).
-- `calibration`: `num_images`, `data_fingerprint`, `temperature`, `class_bias`.
+- `calibration`: `num_images`, `data_fingerprint`, `temperature`, `class_bias`;
+  `threshold_calibration`: the same of the half of the validation groups on which the thresholds of
+  `referral_rule` and `conformal` stand: apply it before them.
 - `scores`: raw and calibrated, each score of `score_predictions` with `estimate, lower, upper`
   (95 %, 1000 resamples of groups); `bins`: how calibration errors are binned; `reliability`: the
   curve, raw and calibrated.
 - `measures`: see `summarize_measures`; of the best state.
 - `referral`: raw and calibrated, score by score, see `referral_by_score`.
-- `referral_rule`: see `referral_rule`; of the best state.
-- `conformal`: see `conformal_sets`; of the best state.
+- `referral_rule`: see `referral_rule`; after `threshold_calibration`.
+- `conformal`: see `conformal_sets`; after `threshold_calibration`.
 - `strata`: `column` and `strata`, see `scores_by_stratum`; of the best state.
 - `confusion`: counts, rows are true classes; of the best state.
 - `ood`: see `compare_with_foreign`.
@@ -115,7 +117,7 @@ def evaluate_folder(
     measures = summarize_measures(images, best, names, len(analysis.logits))
     notes = [*parts.notes, *_draw_notes(len(analysis.logits), measures["draws"])]
 
-    conformal = rule = None
+    conformal = rule = half = None
     if len(parts.guaranteeing):
         half = _fit(parts, parts.first_half)
         held_out = judge_images(parts.fitting, parts.guaranteeing, half)
@@ -156,7 +158,8 @@ def evaluate_folder(
                     zip(names, np.bincount(best.labels, minlength=len(names)), strict=True)
                 ),
             },
-            "calibration": None if fitted is None else _describe_fit(fitted, parts),
+            "calibration": _describe_fit(fitted, parts, parts.calibrating),
+            "threshold_calibration": _describe_fit(half, parts, parts.first_half),
             "bins": _BINS,
             "scores": {
                 state: scores_with_intervals(part, names, seed=seed)
@@ -191,9 +194,13 @@ def _fit(parts: EvaluationParts, rows: NDArray[np.int64]) -> Calibration | None:
     return fit_calibration(parts.fitting.logits[:, rows], parts.fitting.labels[rows])
 
 
-def _describe_fit(fitted: Calibration, parts: EvaluationParts) -> dict[str, Any]:
+def _describe_fit(
+    fitted: Calibration | None, parts: EvaluationParts, rows: NDArray[np.int64]
+) -> dict[str, Any] | None:
+    if fitted is None:
+        return None
     return {
-        "num_images": len(parts.calibrating),
+        "num_images": len(rows),
         "data_fingerprint": parts.fitting.manifest["data_fingerprint"],
         "temperature": fitted.temperature,
         "class_bias": dict(zip(parts.fitting.class_names, fitted.class_bias, strict=True)),

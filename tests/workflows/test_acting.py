@@ -119,6 +119,10 @@ def test_halves_share_no_group_and_one_image_stands_for_each(
     assert evaluation["parts"]["first_half"]["num_images"] == len(first)
     assert evaluation["parts"]["guaranteeing"]["num_groups"] == len(second)
     assert evaluation["calibration"]["num_images"] == len(groups)
+    found, fit = evaluation["threshold_calibration"], fitted(folders, halves["first_half"])
+    assert found["num_images"] == len(first)
+    assert found["temperature"] == pytest.approx(fit.temperature)
+    assert list(found["class_bias"].values()) == pytest.approx(fit.class_bias.tolist())
 
 
 def test_every_measure_of_every_image_is_in_the_table(
