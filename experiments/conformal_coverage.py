@@ -30,6 +30,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from help_format import HelpFormat
 from numpy.typing import NDArray
 from scipy.special import softmax
 
@@ -240,10 +241,6 @@ def parse(arguments: Sequence[str] | None = None) -> Config:
     parser.add_argument("--seed", type=int, default=Config.seed)
     given = vars(parser.parse_args(arguments))
     return Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
-
-
-class HelpFormat(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
-    """Keeps the text above as it is and shows defaults."""
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import zarr
+from help_format import HelpFormat
 from numpy.typing import NDArray
 from scipy.special import softmax
 from scipy.stats import rankdata
@@ -297,10 +298,6 @@ def parse(arguments: Sequence[str] | None = None) -> Config:
     parser.add_argument("--seed", type=int, default=Config.seed)
     given = parser.parse_args(arguments)
     return Config(tuple(given.folders), given.num_resamples, given.seed)
-
-
-class HelpFormat(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
-    """Keeps the text above as it is and shows defaults."""
 
 
 if __name__ == "__main__":

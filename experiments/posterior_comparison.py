@@ -32,11 +32,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import tf_keras
+from help_format import HelpFormat
 from posterior_scores import OUTCOMES, HeadScores, compare_heads, score_head
 from rich.console import Console
 from scipy.special import log_softmax
 from skin_lesions import Config as SkinConfig
-from skin_lesions import HelpFormat, evaluated_views, label_codes, mean_probs, save_arrays
+from skin_lesions import evaluated_views, label_codes, mean_probs, save_arrays
 from sklearn.linear_model import LogisticRegression
 
 import bayescam as bc
@@ -153,7 +154,7 @@ def main(config: Config, output_dir: Path, *, jobs: int = 1) -> dict[str, pd.Dat
         ]
         tables[name], verdict = compare_heads(scores, REFERENCES, VARIATIONAL)
         tables[name].to_csv(output_dir / f"{name}.csv")
-        print(f"\n{name}: {describe(config)}\n\n{to_markdown(tables[name])}\n")
+        print(f"\n{name}: {describe(config, name)}\n\n{to_markdown(tables[name])}\n")
         print("\n".join(verdict), flush=True)
     print(f"\n{(time.monotonic() - started) / 60:.1f} minutes with {jobs} processes")
     return tables
@@ -174,12 +175,12 @@ def keep_config(config: Config, path: Path) -> None:
     path.write_text(text)
 
 
-def describe(config: Config) -> str:
-    """What the tables are of."""
+def describe(config: Config, name: str) -> str:
+    """What a table is of."""
     return (
         f"mean of {len(config.splits)} splits x {len(config.seeds)} seeds, {config.num_samples} "
         f"draws, calibrated on validation images; missed silently are images of "
-        f"{' or '.join(CONCERN.values())} that are kept and called something else"
+        f"{CONCERN[name]} that are kept and called something else"
     )
 
 

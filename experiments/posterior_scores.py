@@ -17,6 +17,7 @@ from bayescam.report import format_interval
 from bayescam.types import Array
 from bayescam.uncertainty import (
     accuracy_at_referral,
+    bootstrap_aurc,
     class_at_referral,
     decompose,
     detect_shift,
@@ -131,7 +132,7 @@ def referral_resamples(
     codes = np.unique(groups, return_inverse=True)[1][order]
     wrong = (predicted != labels)[order].astype(float)
     of_class = (labels == target)[order].astype(float)
-    parts: dict[str, list[Array]] = {key: [] for key in (*KEPT, "AURC", MISSED)}
+    parts: dict[str, list[Array]] = {key: [] for key in (*KEPT, MISSED)}
     for counts in resample_groups(int(codes.max()) + 1, NUM_RESAMPLES, seed=seed):
         weight = counts[:, codes]
         total = weight.sum(axis=1)
@@ -142,8 +143,11 @@ def referral_resamples(
         missed = count_among(weight, wrong * of_class, kept)
         with np.errstate(invalid="ignore"):
             parts[MISSED].append(missed / (weight @ of_class))
-        parts["AURC"].append(weighted_aurc(weight, wrong))
-    return {key: np.concatenate(values) for key, values in parts.items()}
+    areas = bootstrap_aurc(
+        {"doubt": doubt}, predicted == labels, groups, num_resamples=NUM_RESAMPLES, seed=seed
+    )
+    found = {key: np.concatenate(values) for key, values in parts.items()}
+    return found | {"AURC": areas["doubt"].aurc_resamples}
 
 
 def count_among(weight: Array, flag: Array, kept: Array) -> Array:
@@ -153,19 +157,6 @@ def count_among(weight: Array, flag: Array, kept: Array) -> Array:
     last = (upto >= kept[:, None] - 1e-9).argmax(axis=1)
     rows = np.arange(len(weight))
     return flagged[rows, last] - flag[last] * (upto[rows, last] - kept)
-
-
-def weighted_aurc(weight: Array, wrong: Array) -> Array:
-    """The mean risk over 1, 2, ... kept images, (R,), for whole weights (R, N) in order of doubt.
-
-    Within the copies of one image errors are `before + wrong * (j - upto_before)` at j images.
-    """
-    upto = np.cumsum(weight, axis=1)
-    harmonic = np.concatenate([[0], np.cumsum(1 / np.arange(1, upto[:, -1].max() + 1))])
-    before = np.cumsum(weight * wrong, axis=1) - weight * wrong
-    start = upto - weight
-    steps = harmonic[upto.astype(int)] - harmonic[start.astype(int)]
-    return ((before - wrong * start) * steps + wrong * weight).sum(axis=1) / upto[:, -1]
 
 
 def calibrated_error(mean: Array, *, repetitions: int = 50) -> float:

@@ -32,6 +32,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 import tf_keras
+from help_format import HelpFormat
 from numpy.typing import NDArray
 from rich.console import Console
 from scipy.special import softmax
@@ -385,10 +386,6 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Config, Path]:
     given["input_shape"] = (*given["input_shape"], 3)
     given["seeds"] = tuple(given["seeds"])
     return Config(**given), out
-
-
-class HelpFormat(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
-    """Keeps the text above as it is and shows defaults."""
 
 
 if __name__ == "__main__":
