@@ -54,7 +54,7 @@ HEADS: dict[str, dict[str, Any]] = {
     "dense": {"head": "dense"},
     **{name: {"head": name} for name in VARIATIONAL},
     "dropout": {"head": "dropout"},
-    "ensemble": {"head": "ensemble"},
+    "ensemble": {"head": "ensemble", "num_members": 5},
     "laplace, kronecker": {"head": "laplace", "covariance": "kronecker"},
     "laplace, full": {"head": "laplace", "covariance": "full"},
     "laplace, diagonal": {"head": "laplace", "covariance": "diagonal"},
@@ -413,8 +413,8 @@ def run_head(
         num_features = task.fitting[0].values.shape[-1]
         model = bc.build_head(num_features, class_names=task.class_names, seed=seed, **options)
         fit_head(model, task.fitting, task.fitting_labels, settings=config.training(seed))
-        random = bool(bc.draw_posterior(model, 1).split.stochastic) and name != "ensemble"
-        number = config.num_samples if random else 5 if name == "ensemble" else 1
+        random = bool(bc.draw_posterior(model, 1).split.stochastic)
+        number = options.get("num_members", config.num_samples if random else 1)
         logits = suffix_logits(model, task.seen, number, seed)
         save_arrays(path, logits | {"seconds": time.monotonic() - started})
     with np.load(path) as arrays:

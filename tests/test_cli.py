@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pandas as pd
 import pytest
@@ -152,3 +153,14 @@ def test_the_whole_way(tmp_path: Path) -> None:
     assert again.returncode == 2
     assert "never overwritten" in again.stderr
     shutil.rmtree(tmp_path)
+
+
+def test_train_offers_every_head_and_covariance():
+    """Spelled out in the command line, which must not load TensorFlow for its help."""
+    from bayescam import cli
+    from bayescam.models.heads import HeadKind
+    from bayescam.models.laplace import Covariance
+
+    hints = get_type_hints(cli.train)
+    assert get_args(hints["head"]) == get_args(HeadKind)
+    assert get_args(hints["covariance"]) == get_args(Covariance)
