@@ -379,12 +379,15 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Config, Path]:
     parser.add_argument("--fine-tune-layers", type=int, default=Config.fine_tune_layers)
     parser.add_argument("--epochs", type=int, default=Config.epochs)
     parser.add_argument("--num-views", type=int, default=Config.num_views)
+    parser.add_argument(
+        "--fractions", type=float, nargs=3, default=Config.fractions, metavar=("TRAIN", "VAL", "TEST")
+    )
     parser.add_argument("--network", type=int, default=Config.network, help="another training")
     parser.add_argument("--seeds", type=int, nargs="+", default=Config.seeds)
     given = vars(parser.parse_args(arguments))
     out = given.pop("out")
     given["input_shape"] = (*given["input_shape"], 3)
-    given["seeds"] = tuple(given["seeds"])
+    given["seeds"], given["fractions"] = tuple(given["seeds"]), tuple(given["fractions"])
     return Config(**given), out
 
 
