@@ -109,17 +109,18 @@ def evaluate_folder(
     parts = choose_parts(analysis, calibration, seed=seed)
     stratum_of = None if strata is None else find_strata(analysis, strata, parts.scored)
 
-    fitted = _fit(parts, parts.calibrating)
+    fitted, fit_notes = _fit(parts, parts.calibrating)
     states = {"raw": None} if fitted is None else {"raw": None, "calibrated": fitted}
     judged = {state: judge_images(analysis, parts.scored, fit) for state, fit in states.items()}
     best = judged[list(judged)[-1]]
     images = measure_images(analysis, parts.scored, fitted, best)
     measures = summarize_measures(images, best, names, len(analysis.logits))
-    notes = [*parts.notes, *_draw_notes(len(analysis.logits), measures["draws"])]
+    notes = [*parts.notes, *fit_notes, *_draw_notes(len(analysis.logits), measures["draws"])]
 
     conformal = rule = half = None
     if len(parts.guaranteeing):
-        half = _fit(parts, parts.first_half)
+        half, said = _fit(parts, parts.first_half)
+        notes += [f"Half of the validation groups: {line}" for line in said]
         held_out = judge_images(parts.fitting, parts.guaranteeing, half)
         acted_on = judge_images(analysis, parts.scored, half)
         conformal, said = conformal_sets(
@@ -188,10 +189,17 @@ def evaluate_folder(
     return evaluation
 
 
-def _fit(parts: EvaluationParts, rows: NDArray[np.int64]) -> Calibration | None:
+def _fit(parts: EvaluationParts, rows: NDArray[np.int64]) -> tuple[Calibration | None, list[str]]:
+    """The fit on these rows, none without rows, and what the reader should know of it."""
     if not len(rows):
-        return None
-    return fit_calibration(parts.fitting.logits[:, rows], parts.fitting.labels[rows])
+        return None, []
+    fitting = parts.fitting
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fitted = fit_calibration(
+            fitting.logits[:, rows], fitting.labels[rows], class_names=fitting.class_names
+        )
+    return fitted, [f"Calibration: {warning.message}." for warning in caught]
 
 
 def _describe_fit(
