@@ -6,6 +6,7 @@ Axes, always in this order: `S` posterior draws, `N` images, `K` classes, `T` ex
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ __all__ = [
     "IntervalKind",
     "MapMoments",
     "UncertaintyDecomposition",
+    "check_whole_number",
 ]
 
 Array = NDArray[Any]
@@ -73,3 +75,14 @@ class CamDraws:
     logits: Array
     cams: Array
     features: Array
+
+
+def check_whole_number(name: str, value: object, *, least: int = 0) -> int:
+    """A whole number as an int.
+
+    Raises:
+        InputError: another type (booleans and whole floats too), or a number below `least`.
+    """
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
+        raise InputError(f"`{name}` must be a whole number, {least} or more; got {value!r}.")
+    return int(value)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import coo_array, csr_array
 
-from bayescam.types import InputError
+from bayescam.types import InputError, check_whole_number
 from bayescam.uncertainty.brier import reliability_term
 from bayescam.uncertainty.reliability import confidence_bins, mass_bins
 from bayescam.uncertainty.scoring import score_names, score_predictions
@@ -112,8 +112,8 @@ def resample_groups(
     num_groups: int, num_resamples: int, *, seed: int
 ) -> Iterator[NDArray[np.float64]]:
     """How often each group is drawn, in chunks of shape (<= 64, G); each row sums to G."""
-    if num_resamples < 1:
-        raise InputError(f"`num_resamples` must be at least 1; got {num_resamples}.")
+    check_whole_number("num_resamples", num_resamples, least=1)
+    check_whole_number("seed", seed)
     rng = np.random.default_rng(seed)
     for start in range(0, num_resamples, _CHUNK):
         rows = min(_CHUNK, num_resamples - start)

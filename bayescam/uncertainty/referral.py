@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayescam.types import InputError
-from bayescam.uncertainty.validation import check_labels
+from bayescam.types import InputError, check_whole_number
+from bayescam.uncertainty.validation import check_labels, check_scores
 
 __all__ = [
     "ClassReferral",
@@ -155,7 +156,7 @@ def class_at_referral(
         uncertainty: (N,), larger is less sure and referred first.
         predicted: (N,), the class that the image is called, an index.
         labels: (N,), the right class, an index.
-        class_index: the class of concern, such as melanoma.
+        class_index: the class of concern, such as melanoma; a warning says when no image is of it.
         rates: shares referred, each in [0, 1).
 
     Raises:
@@ -171,8 +172,7 @@ def class_at_referral(
     """
     for rate in rates:
         _check_rate(rate)
-    if class_index < 0:
-        raise InputError(f"`class_index` must not be negative; got {class_index}.")
+    check_whole_number("class_index", class_index)
     score = check_uncertainty(uncertainty)
     of_class = check_labels(labels, len(score), _highest(labels) + 1) == class_index
     called = check_labels(predicted, len(score), _highest(predicted) + 1, name="predicted")
@@ -181,6 +181,12 @@ def class_at_referral(
     kept = _expected_count(score, of_class)[kept_images]
     right = _expected_count(score, found)[kept_images]
     count = int(of_class.sum())
+    if not count:
+        warnings.warn(
+            f"no image is of class {class_index} (`class_index`; `labels` go up to "
+            f"{_highest(labels)}), so its referral is NaN",
+            stacklevel=2,
+        )
     with np.errstate(invalid="ignore", divide="ignore"):
         missed = np.maximum(kept - right, 0.0) / count
         return ClassReferral(np.asarray(rates, float), kept / count, right / kept, missed, count)
@@ -230,9 +236,4 @@ def check_referral(
 
 def check_uncertainty(uncertainty: ArrayLike) -> NDArray[np.float64]:
     """Scores as float64 (N,), finite and at least one."""
-    score = np.asarray(uncertainty, dtype=np.float64)
-    if score.ndim != 1 or len(score) == 0 or not np.isfinite(score).all():
-        raise InputError(
-            f"`uncertainty` must be one finite number an image; got shape {score.shape}."
-        )
-    return score
+    return check_scores(uncertainty, "uncertainty")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import warnings
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,15 +12,19 @@ from numpy.typing import ArrayLike, NDArray
 from bayescam.types import InputError
 
 __all__ = [
+    "canonical_names",
     "check_class_names",
     "check_groups",
     "check_labels",
     "check_logits",
     "check_mean_probs",
     "check_probs",
+    "check_scores",
     "check_several_draws",
+    "warn_of_one_draw",
 ]
 
+_WHOLE = re.compile(r"^(-?\d+)\.0+$")
 _SUM_TOLERANCE = 1e-3  # probabilities kept in half precision still pass
 
 
@@ -51,6 +57,16 @@ def check_several_draws(probs: ArrayLike, measure: str) -> NDArray[np.float64]:
             "uncertainty one draw says nothing. Take at least two."
         )
     return array
+
+
+def warn_of_one_draw(num_samples: int, measure: str, consequence: str) -> None:
+    """Warn the caller of a public measure that one draw is all there is, and what follows."""
+    if num_samples == 1:
+        warnings.warn(
+            f"`{measure}` got one draw (S = 1), which says nothing of epistemic uncertainty: "
+            f"{consequence}",
+            stacklevel=3,
+        )
 
 
 def check_mean_probs(mean_probs: ArrayLike, *, name: str = "mean_probs") -> NDArray[np.float64]:
@@ -135,7 +151,34 @@ def check_groups(
         raise InputError(f"`{name}` must have shape ({num_images},); got {names.shape}.")
     if any(value is None or value != value for value in names):
         raise InputError(f"`{name}` must name the group of every image; got a missing value.")
-    return np.unique(names.astype(str), return_inverse=True)[1].astype(np.int64)
+    return np.unique(canonical_names(names), return_inverse=True)[1].astype(np.int64)
+
+
+def canonical_names(names: Iterable[object]) -> list[str]:
+    """Names as text, and a whole number always alike: 7, 7.0, "7" and "7.0" are "7".
+
+    A column of numbers becomes one of floats where a value is missing, and text in a file, so the
+    name of one lesion may come in another type from another table.
+    """
+    return [_WHOLE.sub(r"\1", _as_text(name)) for name in names]
+
+
+def _as_text(name: object) -> str:
+    if isinstance(name, float | np.floating) and float(name).is_integer():
+        return str(int(name))
+    return str(name)
+
+
+def check_scores(scores: ArrayLike, name: str) -> NDArray[np.float64]:
+    """One number an image as float64 of shape (N,), N at least 1.
+
+    Raises:
+        InputError: another shape, or values that are not finite numbers.
+    """
+    array = _float_array(scores, name)
+    if array.ndim != 1 or len(array) == 0:
+        raise InputError(f"`{name}` must be one number an image, (N,); got shape {array.shape}.")
+    return array
 
 
 def _float_array(values: ArrayLike, name: str) -> NDArray[np.float64]:
@@ -143,8 +186,13 @@ def _float_array(values: ArrayLike, name: str) -> NDArray[np.float64]:
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(f"`{name}` must be an array of numbers: {error}.") from error
-    if not np.isfinite(array).all():
-        raise InputError(f"`{name}` must be finite; got NaN or infinity.")
+    finite = np.isfinite(array)
+    if not finite.all():
+        first = array[~finite][0]
+        raise InputError(
+            f"`{name}` must be finite; got NaN or infinity, {(~finite).sum()} of {array.size} "
+            f"values, the first {first}."
+        )
     return array
 
 

@@ -12,7 +12,9 @@ import xarray as xr
 from scipy.special import softmax
 
 from bayescam.types import Array, CamDraws, InputError
-from bayescam.uncertainty import check_draws, credible_interval, decompose
+from bayescam.uncertainty import check_draws
+from bayescam.uncertainty.decomposition import entropies
+from bayescam.uncertainty.intervals import interval_of
 from bayescam.workflows.folders import package_versions
 
 if TYPE_CHECKING:
@@ -205,7 +207,7 @@ def summarize_logits(
     """Return the columns of `summarize` without `image`, for logits (S, N, K)."""
     probs = softmax(logits.astype(np.float64), axis=-1)
     mean, spread = probs.mean(axis=0), probs.std(axis=0)
-    interval = credible_interval(probs, level=level)
+    interval = interval_of(probs, level)
     columns: dict[str, Array] = {
         "predicted": np.array(class_names, dtype=object)[mean.argmax(axis=1)],
         "confidence": mean.max(axis=1),
@@ -215,7 +217,7 @@ def summarize_logits(
         columns[f"p_{name}_sd"] = spread[:, k]
         columns[f"p_{name}_lower"] = interval.lower[:, k]
         columns[f"p_{name}_upper"] = interval.upper[:, k]
-    parts = decompose(probs)
+    parts = entropies(probs)
     columns["predictive_entropy"] = parts.predictive_entropy
     columns["expected_entropy"] = parts.expected_entropy
     columns["mutual_information"] = parts.mutual_information

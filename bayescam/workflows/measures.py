@@ -10,11 +10,11 @@ import pandas as pd
 from bayescam.types import Array
 from bayescam.uncertainty import (
     Calibration,
-    credible_interval,
     draws_needed,
     labelwise_variance,
     monte_carlo_error,
 )
+from bayescam.uncertainty.intervals import interval_of
 from bayescam.workflows.finished import Analysis
 from bayescam.workflows.judging import JudgedImages, map_blocks
 
@@ -69,8 +69,8 @@ def measure_images(
 
 
 def _measure_block(probs: Array, names: tuple[str, ...], level: float) -> dict[str, Array]:
-    tails = credible_interval(probs, level=level)
-    densest = credible_interval(probs, level=level, kind="highest-density")
+    tails = interval_of(probs, level)
+    densest = interval_of(probs, level, "highest-density")
     by_class = {
         "mean": probs.mean(axis=0),
         "sd": probs.std(axis=0),

@@ -35,7 +35,7 @@ def trained():
             input_shape=SHAPE,
             head=head,
             hidden_units=(6,),
-            num_members=3,
+            num_members=3 if head == "ensemble" else None,
             seed=3,
         )
         result = fit_classifier(model, coloured(90, 1), coloured(45, 2), settings=SETTINGS)

@@ -90,11 +90,24 @@ def test_error_of_equal_tails_is_the_one_of_the_monte_carlo_table() -> None:
     np.testing.assert_allclose(upper, table.interval_upper, rtol=1e-12)
 
 
+def test_one_draw_has_an_interval_without_width_and_a_warning() -> None:
+    with pytest.warns(UserWarning, match=r"`credible_interval` got one draw \(S = 1\).*no width"):
+        interval = credible_interval([[0.3, 0.7]])
+    np.testing.assert_array_equal(interval.lower, [0.3, 0.7])
+    np.testing.assert_array_equal(interval.upper, [0.3, 0.7])
+
+
 def test_bad_input_is_refused() -> None:
     with pytest.raises(InputError, match=r"`interval_error` compares draws.*S = 1"):
         interval_error(np.zeros((1, 3)))
-    with pytest.raises(InputError, match="`num_resamples` must be at least 2; got 1"):
+    with pytest.raises(
+        InputError, match="`num_resamples` must be a whole number, 2 or more; got 1"
+    ):
         interval_error(np.zeros((5, 3)), kind="highest-density", num_resamples=1)
+    with pytest.raises(InputError, match="`num_resamples` must be a whole number"):
+        interval_error(np.zeros((5, 3)), kind="highest-density", num_resamples=10.5)
+    with pytest.raises(InputError, match="`seed` must be a whole number"):
+        interval_error(np.zeros((5, 3)), kind="highest-density", seed=-1)
     with pytest.raises(InputError, match="`level`"):
         interval_error(np.zeros((5, 3)), level=1.0)
     with pytest.raises(InputError, match=r"`level`.*got 95\. Is it a percentage\?"):

@@ -56,5 +56,9 @@ def test_bad_input_is_refused() -> None:
         bootstrap_aurc({}, correct, groups)
     with pytest.raises(InputError, match="at least two groups"):
         bootstrap_aurc(scores, correct, np.zeros(60))
-    with pytest.raises(InputError, match="one finite number"):
+    with pytest.raises(InputError, match="`uncertainty` must be finite"):
         bootstrap_aurc({"broken": np.full(60, np.nan)}, correct, groups)
+    with pytest.raises(InputError, match="`num_resamples` must be a whole number, 1 or.*got 10.5"):
+        bootstrap_aurc(scores, correct, groups, num_resamples=10.5)
+    with pytest.raises(InputError, match="`seed` must be a whole number, 0 or more; got -1"):
+        bootstrap_aurc(scores, correct, groups, seed=-1)
