@@ -16,6 +16,10 @@ import bayescam as bc
 from bayescam.data import write_phantoms
 from bayescam.types import InputError
 
+pytestmark = pytest.mark.filterwarnings(  # of a few images
+    "ignore:.*a class without images:UserWarning", "ignore:.*ended on its bound:UserWarning"
+)
+
 SMALL = {"splits": (0,), "seeds": (0, 1), "num_samples": 6, "num_foreign": 20, "epochs": 2}
 
 
