@@ -380,7 +380,11 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Config, Path]:
     parser.add_argument("--epochs", type=int, default=Config.epochs)
     parser.add_argument("--num-views", type=int, default=Config.num_views)
     parser.add_argument(
-        "--fractions", type=float, nargs=3, default=Config.fractions, metavar=("TRAIN", "VAL", "TEST")
+        "--fractions",
+        type=float,
+        nargs=3,
+        default=Config.fractions,
+        metavar=("TRAIN", "VAL", "TEST"),
     )
     parser.add_argument("--network", type=int, default=Config.network, help="another training")
     parser.add_argument("--seeds", type=int, nargs="+", default=Config.seeds)
