@@ -47,6 +47,7 @@ from bayescam.uncertainty.referral import (
     risk_coverage,
     risk_coverage_curves,
 )
+from bayescam.uncertainty.referral_bands import ReferralBand, missed_silently_band, risk_band
 from bayescam.uncertainty.referral_bootstrap import AurcResamples, bootstrap_aurc
 from bayescam.uncertainty.reliability import (
     Binning,
@@ -83,6 +84,7 @@ __all__ = [
     "MahalanobisDistance",
     "MonteCarloError",
     "PredictionScores",
+    "ReferralBand",
     "ReferralRule",
     "ReliabilityCurve",
     "RiskCoverage",
@@ -117,12 +119,14 @@ __all__ = [
     "group_bootstrap",
     "interval_error",
     "labelwise_variance",
+    "missed_silently_band",
     "monte_carlo_error",
     "mutual_information",
     "one_per_group",
     "predictive_entropy",
     "refuse_shared_groups",
     "reliability_curve",
+    "risk_band",
     "risk_coverage",
     "risk_coverage_curves",
     "score_names",
