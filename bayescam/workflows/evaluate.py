@@ -115,17 +115,18 @@ def evaluate_folder(
         refuse_shared_images(foreign, analysis, parts.fitting)
     stratum_of = None if strata is None else find_strata(analysis, strata, parts.scored)
 
-    fitted = _fit(parts, parts.calibrating)
+    fitted, fit_notes = _fit(parts, parts.calibrating)
     states = {"raw": None} if fitted is None else {"raw": None, "calibrated": fitted}
     judged = {state: judge_images(analysis, parts.scored, fit) for state, fit in states.items()}
     state, reported = list(judged.items())[-1]
     images = measure_images(analysis, parts.scored, fitted, reported)
     measures = summarize_measures(images, reported, names, len(analysis.logits))
-    notes = [*parts.notes, *_draw_notes(len(analysis.logits), measures["draws"])]
+    notes = [*parts.notes, *fit_notes, *_draw_notes(len(analysis.logits), measures["draws"])]
 
     conformal = rule = half = acting = None
     if len(parts.guaranteeing):
-        half = _fit(parts, parts.first_half)
+        half, said = _fit(parts, parts.first_half)
+        notes += [f"Half of the validation groups: {line}" for line in said]
         held_out = judge_images(parts.fitting, parts.guaranteeing, half)
         acted_on = judge_images(analysis, parts.scored, half)
         conformal, said = conformal_sets(
@@ -199,10 +200,17 @@ def evaluate_folder(
     return evaluation
 
 
-def _fit(parts: EvaluationParts, rows: NDArray[np.int64]) -> Calibration | None:
+def _fit(parts: EvaluationParts, rows: NDArray[np.int64]) -> tuple[Calibration | None, list[str]]:
+    """The fit on these rows, none without rows, and what the reader should know of it."""
     if not len(rows):
-        return None
-    return fit_calibration(parts.fitting.logits[:, rows], parts.fitting.labels[rows])
+        return None, []
+    fitting = parts.fitting
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fitted = fit_calibration(
+            fitting.logits[:, rows], fitting.labels[rows], class_names=fitting.class_names
+        )
+    return fitted, [f"Calibration: {warning.message}." for warning in caught]
 
 
 def _describe_fit(

@@ -94,6 +94,16 @@ def test_calibration_is_fitted_on_validation_images_only(known: tuple[Path, np.n
     second = evaluate_folder(folder)
     assert second["calibration"] == first["calibration"]
     assert second["scores"] != first["scores"]
+    # A class that no validation image shows is named, and keeps the bias 0.
+    table["label"] = table["label"].where(table["label"] != "ring", "plain")
+    table.to_parquet(folder / "predictions.parquet")
+    third = evaluate_folder(folder)
+    assert third["calibration"]["class_bias"]["ring"] == 0.0
+    said = [note for note in third["notes"] if "no validation image is of ring" in note]
+    assert [note.partition(":")[0] for note in said] == [
+        "Calibration",
+        "Half of the validation groups",
+    ]
 
 
 def test_another_folder_can_calibrate(known: tuple[Path, np.ndarray], tmp_path: Path) -> None:
