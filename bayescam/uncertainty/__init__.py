@@ -1,5 +1,6 @@
 """What draws of probabilities say: uncertainty, scores, calibration, referral. NumPy only."""
 
+from bayescam.uncertainty.auroc_bootstrap import AurocResamples, bootstrap_auroc
 from bayescam.uncertainty.bootstrap import BootstrapScores, group_bootstrap
 from bayescam.uncertainty.brier import BrierDecomposition, brier_decomposition
 from bayescam.uncertainty.calibration import Calibration, cross_fit_logits, fit_calibration
@@ -47,10 +48,16 @@ from bayescam.uncertainty.referral import (
     risk_coverage,
     risk_coverage_curves,
 )
-from bayescam.uncertainty.referral_bootstrap import AurcResamples, bootstrap_aurc
+from bayescam.uncertainty.referral_bootstrap import (
+    AurcResamples,
+    ReferralResamples,
+    bootstrap_at_referral,
+    bootstrap_aurc,
+)
 from bayescam.uncertainty.reliability import (
     Binning,
     ReliabilityCurve,
+    calibration_error_by_chance,
     classwise_calibration_error,
     expected_calibration_error,
     reliability_curve,
@@ -70,6 +77,7 @@ __all__ = [
     "CALIBRATION_SCORES",
     "OVERALL_SCORES",
     "AurcResamples",
+    "AurocResamples",
     "Binning",
     "BootstrapScores",
     "BrierDecomposition",
@@ -83,6 +91,7 @@ __all__ = [
     "MahalanobisDistance",
     "MonteCarloError",
     "PredictionScores",
+    "ReferralResamples",
     "ReferralRule",
     "ReliabilityCurve",
     "RiskCoverage",
@@ -91,8 +100,11 @@ __all__ = [
     "ShiftDetection",
     "VarianceSplit",
     "accuracy_at_referral",
+    "bootstrap_at_referral",
     "bootstrap_aurc",
+    "bootstrap_auroc",
     "brier_decomposition",
+    "calibration_error_by_chance",
     "check_draws",
     "class_at_referral",
     "class_overlap",
