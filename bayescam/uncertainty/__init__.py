@@ -1,5 +1,6 @@
 """What draws of probabilities say: uncertainty, scores, calibration, referral. NumPy only."""
 
+from bayescam.uncertainty.auroc_bootstrap import AurocResamples, bootstrap_auroc
 from bayescam.uncertainty.bootstrap import BootstrapScores, group_bootstrap
 from bayescam.uncertainty.brier import BrierDecomposition, brier_decomposition
 from bayescam.uncertainty.calibration import Calibration, cross_fit_logits, fit_calibration
@@ -48,10 +49,16 @@ from bayescam.uncertainty.referral import (
     risk_coverage_curves,
 )
 from bayescam.uncertainty.referral_bands import ReferralBand, missed_silently_band, risk_band
-from bayescam.uncertainty.referral_bootstrap import AurcResamples, bootstrap_aurc
+from bayescam.uncertainty.referral_bootstrap import (
+    AurcResamples,
+    ReferralResamples,
+    bootstrap_at_referral,
+    bootstrap_aurc,
+)
 from bayescam.uncertainty.reliability import (
     Binning,
     ReliabilityCurve,
+    calibration_error_by_chance,
     classwise_calibration_error,
     expected_calibration_error,
     reliability_curve,
@@ -71,6 +78,7 @@ __all__ = [
     "CALIBRATION_SCORES",
     "OVERALL_SCORES",
     "AurcResamples",
+    "AurocResamples",
     "Binning",
     "BootstrapScores",
     "BrierDecomposition",
@@ -85,6 +93,7 @@ __all__ = [
     "MonteCarloError",
     "PredictionScores",
     "ReferralBand",
+    "ReferralResamples",
     "ReferralRule",
     "ReliabilityCurve",
     "RiskCoverage",
@@ -93,8 +102,11 @@ __all__ = [
     "ShiftDetection",
     "VarianceSplit",
     "accuracy_at_referral",
+    "bootstrap_at_referral",
     "bootstrap_aurc",
+    "bootstrap_auroc",
     "brier_decomposition",
+    "calibration_error_by_chance",
     "check_draws",
     "class_at_referral",
     "class_overlap",

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from bayescam.types import InputError
 from bayescam.uncertainty.bootstrap import resample_groups
 from bayescam.uncertainty.exchangeability import Names
-from bayescam.uncertainty.referral import check_referral, check_uncertainty
-from bayescam.uncertainty.validation import check_groups, check_labels
+from bayescam.uncertainty.referral import check_referral
+from bayescam.uncertainty.validation import check_groups, check_labels, check_scores
 
 __all__ = ["ReferralBand", "missed_silently_band", "risk_band"]
 
@@ -105,7 +105,7 @@ def missed_silently_band(
     Raises:
         InputError: as `risk_band`, no class indices, or no image of the class.
     """
-    score = check_uncertainty(uncertainty)
+    score = check_scores(uncertainty, name="uncertainty")
     shares, codes = _check(coverage, level, groups, len(score))
     highest = int(max(np.max(labels), np.max(predicted))) + 1
     of_class = check_labels(labels, len(score), highest) == class_index
@@ -173,7 +173,7 @@ def _check(
     shares = np.asarray(coverage, dtype=np.float64)
     if shares.ndim != 1 or not len(shares) or not ((shares > 0) & (shares <= 1)).all():
         raise InputError(
-            f"`coverage` must be shares of images kept, above 0 and at most 1; got {coverage}."
+            f"`coverage` must be shares of images kept, above 0 and at most 1; got {coverage!r}."
         )
     if not 0.0 < level < 1.0:
         raise InputError(f"`level` must lie strictly between 0 and 1; got {level}.")
