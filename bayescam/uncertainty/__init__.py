@@ -62,6 +62,7 @@ from bayescam.uncertainty.reliability import (
     expected_calibration_error,
     reliability_curve,
 )
+from bayescam.uncertainty.resample_interval import BIASED_SCORES, resample_interval
 from bayescam.uncertainty.risk_control import ReferralRule, fit_referral_rule
 from bayescam.uncertainty.scoring import (
     CALIBRATION_SCORES,
@@ -74,6 +75,7 @@ from bayescam.uncertainty.shift import ShiftDetection, detect_shift, detect_shif
 from bayescam.uncertainty.variation import variation_ratio
 
 __all__ = [
+    "BIASED_SCORES",
     "CALIBRATION_SCORES",
     "OVERALL_SCORES",
     "AurcResamples",
@@ -135,6 +137,7 @@ __all__ = [
     "predictive_entropy",
     "refuse_shared_groups",
     "reliability_curve",
+    "resample_interval",
     "risk_coverage",
     "risk_coverage_curves",
     "score_names",
