@@ -216,7 +216,11 @@ def train(
     ] = 0.5,
     num_members: Annotated[int, typer.Option(min=2, help="Heads of an ensemble.")] = 5,
     covariance: Annotated[
-        Literal["kronecker", "full", "diagonal"], typer.Option(help="Of a Laplace head.")
+        Literal["kronecker", "full", "diagonal"],
+        typer.Option(
+            help="Of a laplace head. Its prior is --prior-sd, or without that the one of the "
+            "largest marginal likelihood; biases have none."
+        ),
     ] = "kronecker",
     augmentation: Annotated[
         Literal["none", "skin", "chest"], typer.Option(help="Random views of training images.")

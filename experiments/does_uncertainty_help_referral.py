@@ -139,16 +139,17 @@ def scores_of_parts(
     """Scores of validation and test images; no image is calibrated by its own label."""
     logits = {split: analysis.logits[:, part].astype(np.float64) for split, part in rows.items()}
     labels = {split: analysis.labels[part] for split, part in rows.items()}
+    val, names = (logits["val"], labels["val"]), analysis.class_names
     calibrated = {
-        "val": cross_fit_logits(logits["val"], labels["val"], val_groups, seed=seed),
-        "test": fit_calibration(logits["val"], labels["val"]).apply(logits["test"]),
+        "val": cross_fit_logits(*val, val_groups, seed=seed, class_names=names),
+        "test": fit_calibration(*val, class_names=names).apply(logits["test"]),
     }
     maps = read_map_scores(analysis)
-    val, test = (
+    scores = [
         scores_of(softmax(calibrated[split], axis=-1), labels[split], maps, rows[split])
         for split in ("val", "test")
-    )
-    return val, test
+    ]
+    return scores[0], scores[1]
 
 
 def scores_of(

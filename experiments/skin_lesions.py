@@ -336,8 +336,8 @@ def best_prior(run: dict[str, Floats], config: Config) -> str:
 
 def cross_fitted(run: dict[str, Floats], head: str, **options: float) -> Floats:
     """Calibrated validation probabilities, no image by a fit that saw its lesion."""
-    logits = cross_fit_logits(run[f"{head}/val"], run["labels/val"], run["groups/val"], **options)
-    return mean_probs(logits)
+    val = (run[f"{head}/val"], run["labels/val"], run["groups/val"])
+    return mean_probs(cross_fit_logits(*val, class_names=CLASS_NAMES, **options))
 
 
 def score_run(run: dict[str, Floats], head: str, *, calibrated: bool) -> BootstrapScores:
@@ -345,7 +345,8 @@ def score_run(run: dict[str, Floats], head: str, *, calibrated: bool) -> Bootstr
     logits = run[f"{head}/test"]
     if calibrated:
         penalty = choose_penalty(run, head)
-        fit = fit_calibration(run[f"{head}/val"], run["labels/val"], bias_penalty=penalty)
+        val = run[f"{head}/val"], run["labels/val"]
+        fit = fit_calibration(*val, bias_penalty=penalty, class_names=CLASS_NAMES)
         logits = fit.apply(logits)
     return group_bootstrap(mean_probs(logits), run["labels/test"], run["groups/test"], CLASS_NAMES)
 

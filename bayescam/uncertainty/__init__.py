@@ -48,6 +48,7 @@ from bayescam.uncertainty.referral import (
     risk_coverage,
     risk_coverage_curves,
 )
+from bayescam.uncertainty.referral_bands import ReferralBand, missed_silently_band, risk_band
 from bayescam.uncertainty.referral_bootstrap import (
     AurcResamples,
     ReferralResamples,
@@ -93,6 +94,7 @@ __all__ = [
     "MahalanobisDistance",
     "MonteCarloError",
     "PredictionScores",
+    "ReferralBand",
     "ReferralResamples",
     "ReferralRule",
     "ReliabilityCurve",
@@ -131,6 +133,7 @@ __all__ = [
     "group_bootstrap",
     "interval_error",
     "labelwise_variance",
+    "missed_silently_band",
     "monte_carlo_error",
     "mutual_information",
     "one_per_group",
@@ -138,6 +141,7 @@ __all__ = [
     "refuse_shared_groups",
     "reliability_curve",
     "resample_interval",
+    "risk_band",
     "risk_coverage",
     "risk_coverage_curves",
     "score_names",

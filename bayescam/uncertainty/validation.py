@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from bayescam.types import InputError
 
 __all__ = [
+    "check_class_names",
     "check_flags",
     "check_groups",
     "check_labels",
@@ -107,6 +108,21 @@ def check_labels(
             f"`{name}` must be class indices 0..{num_classes - 1}; got {int(outside[0])}."
         )
     return array.astype(np.int64)
+
+
+def check_class_names(class_names: Sequence[str] | None, num_classes: int) -> Sequence[str]:
+    """The names of the K classes, their indices as text where there are none.
+
+    Raises:
+        InputError: another number of names.
+    """
+    if class_names is None:
+        return [str(k) for k in range(num_classes)]
+    if len(class_names) != num_classes:
+        raise InputError(
+            f"`class_names` must be {num_classes} names, one a class; got {list(class_names)}."
+        )
+    return class_names
 
 
 def check_groups(

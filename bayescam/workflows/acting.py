@@ -1,0 +1,100 @@
+"""What the rules say of single images: kept or referred, and which classes a set holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayescam.types import Array
+from bayescam.workflows.judging import JudgedImages
+
+__all__ = ["SET_KINDS", "act_on_images", "describe_acting", "describe_case"]
+
+SET_KINDS = ("marginal", "class_conditional")
+_BETWEEN = ";"
+
+
+def act_on_images(
+    images: JudgedImages,
+    rule: dict[str, Any],
+    conformal: dict[str, Any],
+    names: tuple[str, ...],
+) -> pd.DataFrame:
+    """One row per image: what `referral_rule` and the LAC sets make of it.
+
+    Args:
+        images: judged after the calibration on which the thresholds stand.
+        rule: of `referral_rule`.
+        conformal: of `conformal_sets`.
+        names: K names of classes.
+
+    Returns:
+        The columns that `describe_acting` explains.
+    """
+    score = images.scores[rule["score"]]
+    sets = {kind: conformal["methods"]["lac"][kind]["by_class"] for kind in SET_KINDS}
+    return pd.DataFrame(
+        {
+            "rule_predicted": np.array(names, dtype=object)[images.predicted],
+            "rule_score": score,
+            "referred": ~(score < rule["threshold"]),
+            **{
+                f"set_lac_{kind}": _name_sets(
+                    1.0 - images.mean_probs <= [by_class[name]["threshold"] for name in names],
+                    names,
+                )
+                for kind, by_class in sets.items()
+            },
+        }
+    )
+
+
+def describe_acting(rule: dict[str, Any], conformal: dict[str, Any]) -> dict[str, str]:
+    """What the columns of `act_on_images` mean, with the numbers that were asked for."""
+    promised, risk = f"{conformal['coverage_promised']:.4g}", f"{rule['target_risk']:.4g}"
+    return {
+        "confidence": "probability of `predicted`, after `calibration`",
+        "rule_predicted": "the most probable class after `threshold_calibration`; what the rule "
+        "and the sets speak of",
+        "rule_score": f"{rule['score']} after `threshold_calibration`",
+        "referred": "whether the image goes to a reader: `rule_score` is not below the threshold "
+        f"of `referral_rule`, of target risk {risk}",
+        "set_lac_marginal": "classes of the LAC set with one threshold, after "
+        f"`threshold_calibration`, names joined by '{_BETWEEN}'; coverage {promised} over all "
+        "images; empty where no class is probable enough",
+        "set_lac_class_conditional": "the same with a threshold per class; coverage "
+        f"{promised} within each class",
+    }
+
+
+def describe_case(row: pd.Series, rule: dict[str, Any], coverage: float) -> list[str]:
+    """The lines of the report on one image, from its row in `images.csv`."""
+    held = str(row["set_lac_marginal"]).replace(_BETWEEN, ", ")
+    return [
+        f"Calibrated: {row['predicted']} at {float(row['confidence']):.3f}",
+        _describe_referral(str(row["rule_predicted"]), float(row["rule_score"]), rule),
+        f"Set at {100 * coverage:.4g} %: {held or 'no class is probable enough'}",
+    ]
+
+
+def _describe_referral(called: str, score: float, rule: dict[str, Any]) -> str:
+    target = f"(target risk {100 * rule['target_risk']:.4g} %)"
+    if rule["keeps"] == "none":
+        return f"Referred: no threshold keeps the target risk, so every image is {target}"
+    if rule["keeps"] == "all":
+        return f"Kept as {called}: the rule keeps every image {target}"
+    threshold, name = rule["threshold"], rule["score"].replace("confidence", "p")
+    if score < threshold:
+        return (
+            f"Kept as {called}: {name} = {score:.4f} below the threshold {threshold:.4f} {target}"
+        )
+    side = "above" if score > threshold else "at"
+    return f"Referred: {name} = {score:.4f} {side} the threshold {threshold:.4f} {target}"
+
+
+def _name_sets(sets: Array, names: tuple[str, ...]) -> list[str]:
+    return [
+        _BETWEEN.join(name for name, held in zip(names, row, strict=True) if held) for row in sets
+    ]
