@@ -52,6 +52,7 @@ from bayescam.uncertainty import (
     decompose,
     fit_calibration,
     refuse_shared_groups,
+    resample_interval,
     variation_ratio,
 )
 from bayescam.workflows.finished import Analysis, load_analysis
@@ -254,7 +255,7 @@ def compare(
     )
     base = names.index(BASELINE)
     gap = estimate - estimate[base]
-    low, high = np.nanpercentile(resamples - resamples[:, [base]], [2.5, 97.5], axis=0)
+    low, high = resample_interval(gap, resamples - resamples[:, [base]])
     rows = {
         name: {
             "AUROC": estimate[i, 0],

@@ -33,7 +33,8 @@ from help_format import HelpFormat
 from posterior_config import CONCERN, HEADS, PROBE, REFERENCES, VARIATIONAL, Config, keep_config
 from posterior_data import TASKS, Task, chest_features
 from posterior_heads import BIAS_PENALTY, choose_options, linear_probe, run_head, validation_loss
-from posterior_scores import OUTCOMES, HeadScores, compare_heads, score_head
+from posterior_scores import OUTCOMES, HeadScores, score_head
+from posterior_table import compare_heads
 from rich.console import Console
 
 import bayescam as bc

@@ -63,6 +63,7 @@ from bayescam.uncertainty.reliability import (
     expected_calibration_error,
     reliability_curve,
 )
+from bayescam.uncertainty.resample_interval import BIASED_SCORES, resample_interval
 from bayescam.uncertainty.risk_control import ReferralRule, fit_referral_rule
 from bayescam.uncertainty.scoring import (
     CALIBRATION_SCORES,
@@ -75,6 +76,7 @@ from bayescam.uncertainty.shift import ShiftDetection, detect_shift, detect_shif
 from bayescam.uncertainty.variation import variation_ratio
 
 __all__ = [
+    "BIASED_SCORES",
     "CALIBRATION_SCORES",
     "OVERALL_SCORES",
     "AurcResamples",
@@ -138,6 +140,7 @@ __all__ = [
     "predictive_entropy",
     "refuse_shared_groups",
     "reliability_curve",
+    "resample_interval",
     "risk_band",
     "risk_coverage",
     "risk_coverage_curves",

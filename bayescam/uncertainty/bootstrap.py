@@ -1,10 +1,8 @@
-"""Percentile intervals of all scores, from a bootstrap over groups (lesions, patients).
+"""Intervals of all scores, from a bootstrap over groups (lesions, patients).
 
-Images of one lesion are not independent, so whole groups are drawn with replacement (Efron and
-Tibshirani 1993, chapter 8 and equation 13.5). A resample is never materialised: it is a count per
-group. Most scores are functions of sums over groups, and a matrix product gives those sums for all
-resamples; the areas under the curves, and the bins of equal mass, come from running sums over
-scores sorted once.
+A resample is never materialised: it is a count per group. Most scores are functions of sums over
+groups, and a matrix product gives those sums for all resamples; the areas under the curves, and the
+bins of equal mass, come from running sums over scores sorted once.
 """
 
 from __future__ import annotations
@@ -21,6 +19,7 @@ from bayescam.uncertainty.auroc_bootstrap import Ranking, rank_images, resampled
 from bayescam.uncertainty.brier import reliability_term
 from bayescam.uncertainty.group_sums import NUM_BINS, GroupSums, sum_by_group
 from bayescam.uncertainty.reliability import mass_bins
+from bayescam.uncertainty.resample_interval import BIASED_SCORES, resample_interval
 from bayescam.uncertainty.resampling import resample_groups, sum_in_cells
 from bayescam.uncertainty.scoring import score_names, score_predictions
 from bayescam.uncertainty.validation import check_labels, check_mean_probs, check_several_groups
@@ -35,8 +34,8 @@ class BootstrapScores:
     Attributes:
         names: M names, those of `PredictionScores.as_dict`.
         estimate: (M,), on the sample itself.
-        lower: (M,), percentile bound.
-        upper: (M,), percentile bound.
+        lower: (M,), a percentile, without its bias for `BIASED_SCORES`: see `resample_interval`.
+        upper: (M,), likewise.
         level: share of the resamples inside the interval.
         resamples: (R, M), the score of each resample. The same groups and seed give the same
             resamples, so two models of the same images are compared by subtracting these arrays.
@@ -67,7 +66,7 @@ def group_bootstrap(
     level: float = 0.95,
     seed: int = 0,
 ) -> BootstrapScores:
-    """All scores of `score_predictions` with percentile intervals from a bootstrap over groups.
+    """All scores of `score_predictions` with intervals from a bootstrap over groups.
 
     Args:
         mean_probs: (N, K), rows sum to one.
@@ -88,8 +87,6 @@ def group_bootstrap(
     probs = check_mean_probs(mean_probs)
     truth = check_labels(labels, *probs.shape)
     codes = check_several_groups(groups, len(probs))
-    if not 0.0 < level < 1.0:
-        raise InputError(f"`level` must lie strictly between 0 and 1; got {level}.")
     estimate = score_predictions(probs, truth, class_names).as_dict()
     sums = sum_by_group(probs, truth, codes)
     ranking = [rank_images(probs[:, k], truth == k, codes) for k in range(probs.shape[1])]
@@ -100,10 +97,15 @@ def group_bootstrap(
             for counts in resample_groups(int(codes.max()) + 1, num_resamples, seed=seed)
         ]
     )
-    lower, upper = _percentiles(resamples, level)
-    return BootstrapScores(
-        score_names(class_names), np.array(list(estimate.values())), lower, upper, level, resamples
+    names, point = score_names(class_names), np.array(list(estimate.values()))
+    lower, upper = resample_interval(
+        point,
+        resamples,
+        level=level,
+        biased=np.isin(names, BIASED_SCORES),
+        least=np.where(np.array(names) == "brier_resolution", -np.inf, 0.0),
     )
+    return BootstrapScores(names, point, lower, upper, level, resamples)
 
 
 def _scores_of(
@@ -190,13 +192,3 @@ def _mean_of_present(values: NDArray[np.float64]) -> NDArray[np.float64]:
     present = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
         return np.where(present, values, 0.0).sum(axis=1) / present.sum(axis=1)
-
-
-def _percentiles(
-    resamples: NDArray[np.float64], level: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    tails = ((1.0 - level) / 2.0, (1.0 + level) / 2.0)
-    bounds = np.full((2, resamples.shape[1]), np.nan)
-    seen = ~np.isnan(resamples).all(axis=0)
-    bounds[:, seen] = np.nanquantile(resamples[:, seen], tails, axis=0)
-    return bounds[0], bounds[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import posterior_scores as ps
 import pytest
+from posterior_table import compare_heads
 
 from bayescam.uncertainty import accuracy_at_referral, class_at_referral, risk_coverage
 from bayescam.uncertainty.resampling import resample_groups
@@ -70,7 +71,7 @@ def test_the_verdict_names_the_best_and_judges_three_estimators_as_one(rng):
         for seed in (0, 1)
         for split in (0, 1)
     ]
-    table, verdict = ps.compare_heads(made, ("probe",), family)
+    table, verdict = compare_heads(made, ("probe",), family)
     # a and b count as one, 0.6
     assert verdict[0].startswith("Best likelihood on validation images: c. On test images")
     assert any(
