@@ -119,8 +119,12 @@ def _read_statistics(path: Path) -> FeatureDistance | None:
     with np.load(path, allow_pickle=False) as stored:
         if "covariance" not in stored:
             return DiagonalDistance(stored["mean"], stored["sd"])
-        parts = (stored[name] for name in ("classes", "class_means", "covariance"))
-        return MahalanobisDistance(*parts, float(stored["shrinkage"]))
+        return MahalanobisDistance(
+            stored["classes"],
+            stored["class_means"],
+            stored["covariance"],
+            float(stored["shrinkage"]),
+        )
 
 
 def _fit_mahalanobis(features: Array, labels: Array) -> MahalanobisDistance | None:
