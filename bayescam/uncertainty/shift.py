@@ -66,7 +66,7 @@ def detect_shift(
         ShiftDetection(auroc=0.90625, false_positive_rate=0.25, true_positive_rate=0.75,
         threshold=3.0)
     """
-    ordinary, foreign = check_scores(inside, "inside"), check_scores(outside, "outside")
+    ordinary, foreign = check_scores(inside, name="inside"), check_scores(outside, name="outside")
     if not 0.0 < true_positive_rate <= 1.0:
         hint = " Is it a percentage?" if true_positive_rate > 1 else ""
         raise InputError(

@@ -14,6 +14,7 @@ from bayescam.types import InputError
 __all__ = [
     "canonical_names",
     "check_class_names",
+    "check_flags",
     "check_groups",
     "check_labels",
     "check_logits",
@@ -21,6 +22,7 @@ __all__ = [
     "check_probs",
     "check_scores",
     "check_several_draws",
+    "check_several_groups",
     "warn_of_one_draw",
 ]
 
@@ -169,16 +171,45 @@ def _as_text(name: object) -> str:
     return str(name)
 
 
-def check_scores(scores: ArrayLike, name: str) -> NDArray[np.float64]:
+def check_scores(values: ArrayLike, *, name: str) -> NDArray[np.float64]:
     """One number an image as float64 of shape (N,), N at least 1.
 
     Raises:
         InputError: another shape, or values that are not finite numbers.
     """
-    array = _float_array(scores, name)
+    array = _float_array(values, name)
     if array.ndim != 1 or len(array) == 0:
         raise InputError(f"`{name}` must be one number an image, (N,); got shape {array.shape}.")
     return array
+
+
+def check_several_groups(
+    groups: Sequence[object] | ArrayLike, num_images: int, *, name: str = "groups"
+) -> NDArray[np.int64]:
+    """Codes as `check_groups`, of at least two groups.
+
+    Raises:
+        InputError: as `check_groups`, and when all images are of one group.
+    """
+    codes = check_groups(groups, num_images, name=name)
+    if codes.max() == 0:
+        raise InputError(f"`{name}` must name at least two groups; all images are of one.")
+    return codes
+
+
+def check_flags(values: ArrayLike, num_images: int, *, name: str) -> NDArray[np.bool_]:
+    """One boolean an image, (N,).
+
+    Raises:
+        InputError: wrong length, or no booleans.
+    """
+    flags = np.asarray(values)
+    if flags.shape != (num_images,) or flags.dtype != np.bool_:
+        raise InputError(
+            f"`{name}` must be {num_images} booleans, one an image; got {flags.dtype} of shape "
+            f"{flags.shape}. Are these labels?"
+        )
+    return flags
 
 
 def _float_array(values: ArrayLike, name: str) -> NDArray[np.float64]:
