@@ -19,8 +19,9 @@ from bayescam.inference.posterior import draw_posterior
 from bayescam.inference.split import split_network
 from bayescam.inference.stages import Stage, frozen_batch_norm
 from bayescam.models.layers import SampledDropout
-from bayescam.models.mean_field import MeanFieldDense, variational_layers
+from bayescam.models.mean_field import MeanFieldDense
 from bayescam.models.prior import layers_with_prior, negative_log_prior
+from bayescam.models.variational import variational_layers
 from bayescam.types import Array, InputError
 
 __all__ = ["StageTrainer", "TrainingSettings"]

@@ -35,8 +35,9 @@ from bayescam.inference.trainer import BATCH, StageTrainer, TrainingSettings
 from bayescam.models.ensemble import EnsembleDense
 from bayescam.models.laplace import LaplaceDense
 from bayescam.models.layers import Standardization
-from bayescam.models.mean_field import MeanFieldDense, variational_layers
+from bayescam.models.mean_field import MeanFieldDense
 from bayescam.models.prior import layers_with_prior
+from bayescam.models.variational import variational_layers
 from bayescam.types import Array, InputError
 
 __all__ = ["FitResult", "TrainingSettings", "fit_classifier", "fit_head"]

@@ -12,7 +12,7 @@ import tf_keras
 from bayescam.models.ensemble import EnsembleDense
 from bayescam.models.laplace import Covariance, LaplaceDense
 from bayescam.models.layers import SampledDropout
-from bayescam.models.mean_field import (
+from bayescam.models.perturbations import (
     FlipoutDense,
     LocalReparameterizationDense,
     ReparameterizationDense,
