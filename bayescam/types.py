@@ -17,6 +17,7 @@ __all__ = [
     "Array",
     "CamDraws",
     "CredibleInterval",
+    "DrawUnit",
     "InputError",
     "IntervalKind",
     "MapMoments",
@@ -25,6 +26,8 @@ __all__ = [
 ]
 
 Array = NDArray[Any]
+DrawUnit = Literal["draws", "members"]
+"""What a draw is called: a member where the draws are an ensemble, which has no more of them."""
 IntervalKind = Literal["equal-tailed", "highest-density"]
 
 

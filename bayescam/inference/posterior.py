@@ -19,9 +19,9 @@ from bayescam.inference.draws import PosteriorDraws
 from bayescam.inference.split import NetworkSplit, split_network
 from bayescam.models.ensemble import EnsembleDense
 from bayescam.models.members import ModelEnsemble
-from bayescam.types import Array, InputError
+from bayescam.types import Array, DrawUnit, InputError
 
-__all__ = ["EnsembleDraws", "draw_posterior", "interleave"]
+__all__ = ["EnsembleDraws", "draw_posterior", "draw_unit", "interleave"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +112,14 @@ def draw_posterior(
         warnings.warn(f"{reason}, not {num_samples}", stacklevel=2)
         num_samples = most
     return PosteriorDraws(model, split, num_samples, seed)
+
+
+def draw_unit(draws: PosteriorDraws | EnsembleDraws) -> DrawUnit:
+    """Returns "members" where each draw is a member of an ensemble, else "draws"."""
+    if isinstance(draws, EnsembleDraws):
+        limited = all(_most_draws(member.split) is not None for member in draws.members)
+        return "members" if limited else "draws"
+    return "members" if draws.split.stochastic and _most_draws(draws.split) else "draws"
 
 
 def interleave(parts: Sequence[Array]) -> Array:

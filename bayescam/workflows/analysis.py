@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 from scipy.special import softmax
 
-from bayescam.types import Array, CamDraws, InputError
+from bayescam.types import Array, CamDraws, DrawUnit, InputError
 from bayescam.uncertainty import check_draws
 from bayescam.uncertainty.decomposition import entropies
 from bayescam.uncertainty.intervals import interval_of
@@ -33,6 +33,7 @@ __all__ = [
     "summarize",
     "summarize_logits",
     "target_indices",
+    "unit_of_draws",
 ]
 
 Method = Literal["gradcam"]
@@ -133,6 +134,13 @@ def draw_members(explainer: CamExplainer) -> list[str] | None:
     return [draws.names[s % len(draws.names)] for s in range(len(draws))]
 
 
+def unit_of_draws(explainer: CamExplainer) -> DrawUnit:
+    """Return what messages call a draw: see `draw_unit`."""
+    from bayescam.inference.posterior import draw_unit
+
+    return draw_unit(explainer.draws)
+
+
 def target_indices(
     targets: Literal["all"] | Sequence[str | int], names: Sequence[str]
 ) -> tuple[int, ...]:
@@ -194,7 +202,8 @@ def summarize(dataset: xr.Dataset, *, level: float = 0.95) -> pd.DataFrame:
     logits = dataset["logits"].to_numpy()
     table = summarize_logits(logits, [str(name) for name in dataset["class"].values], level=level)
     probs = softmax(logits.astype(np.float64), axis=-1)
-    line = check_draws(probs, measures=PRINTED_MEASURES, level=level)
+    unit = dataset.attrs.get("draws_are", "draws")
+    line = check_draws(probs, measures=PRINTED_MEASURES, level=level, unit=unit)
     if line is not None:
         warnings.warn(line, stacklevel=2)
     table.insert(0, "image", dataset["image"].to_numpy())
@@ -260,6 +269,7 @@ def _name_axes(
         attrs={
             "seed": explainer.draws.seed,
             "num_samples": explainer.draws.num_samples,
+            "draws_are": unit_of_draws(explainer),
             "layer": explainer.target_layer,
             "method": method,
             **{f"version_{name}": number for name, number in package_versions().items()},

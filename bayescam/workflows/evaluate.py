@@ -120,7 +120,7 @@ def evaluate_folder(
     judged = {state: judge_images(analysis, parts.scored, fit) for state, fit in states.items()}
     state, reported = list(judged.items())[-1]
     images = measure_images(analysis, parts.scored, fitted, reported)
-    measures = summarize_measures(images, reported, names, len(analysis.logits))
+    measures = summarize_measures(images, reported, analysis)
     notes = [*parts.notes, *fit_notes, *draw_notes(len(analysis.logits), measures["draws"])]
 
     conformal = rule = half = acting = None

@@ -27,6 +27,7 @@ from bayescam.workflows.analysis import (
     explain_padded,
     make_explainer,
     summarize_logits,
+    unit_of_draws,
 )
 from bayescam.workflows.feature_distance import copy_statistics
 from bayescam.workflows.folders import (
@@ -185,6 +186,7 @@ def _settings(
         "model": runs.fingerprint,
         "class_names": list(class_names(runs.model)),
         "num_samples": explainer.draws.num_samples,
+        "draws_are": unit_of_draws(explainer),
         "maps": options.maps,
         "layer": explainer.target_layer,
         "batch_size": options.batch_size,
@@ -210,6 +212,7 @@ def _open_store(
         attributes={
             "seed": explainer.draws.seed,
             "num_samples": explainer.draws.num_samples,
+            "draws_are": unit_of_draws(explainer),
             "layer": explainer.target_layer,
             "method": "gradcam",
             **{f"version_{name}": number for name, number in versions.items()},
