@@ -7,6 +7,7 @@ member `m` itself.
 
 from __future__ import annotations
 
+import numbers
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from bayescam.inference.draws import PosteriorDraws
 from bayescam.inference.split import NetworkSplit, split_network
 from bayescam.models.ensemble import EnsembleDense
 from bayescam.models.members import ModelEnsemble
-from bayescam.types import Array, DrawUnit, InputError
+from bayescam.types import Array, DrawUnit, InputError, check_whole_number
 
 __all__ = ["EnsembleDraws", "draw_posterior", "draw_unit", "interleave"]
 
@@ -97,8 +98,9 @@ def draw_posterior(
     Raises:
         InputError: If `num_samples` is below 1 or the model cannot be split.
     """
-    if num_samples < 1:
-        raise InputError(f"`num_samples` must be at least 1; got {num_samples}")
+    check_whole_number("num_samples", num_samples, least=1)
+    if not isinstance(seed, numbers.Integral):
+        raise InputError(f"`seed` must be a whole number; got {seed!r}.")
     if isinstance(model, ModelEnsemble):
         return _draw_members(model, num_samples, seed)
     split = split_network(model)

@@ -12,7 +12,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayescam.types import DrawUnit, InputError
+from bayescam.types import DrawUnit, InputError, check_share
 from bayescam.uncertainty.decomposition import entropies
 from bayescam.uncertainty.labelwise import labelwise_variance
 from bayescam.uncertainty.montecarlo import MEASURES, monte_carlo_error
@@ -199,9 +199,7 @@ def _with_defaults(tolerances: Mapping[str, float]) -> dict[str, Tolerance]:
 
 
 def _check_demands(image_share: float, measures: Sequence[str], unit: DrawUnit) -> None:
-    if not 0.0 < image_share <= 1.0:
-        hint = " Is it a percentage?" if image_share > 1 else ""
-        raise InputError(f"`image_share` must be above 0 and at most 1; got {image_share}.{hint}")
+    check_share("image_share", image_share, bounds="(]")
     if isinstance(measures, str) or not measures:
         raise InputError(f"`measures` must be a list of measures, not empty; got {measures!r}.")
     _check_names("measures", measures)

@@ -12,8 +12,8 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayescam.types import InputError
-from bayescam.uncertainty.validation import canonical_names, check_groups
+from bayescam.types import InputError, canonical_names
+from bayescam.uncertainty.validation import check_groups
 
 __all__ = ["keyed_uniform", "one_per_group", "refuse_repeated_groups", "refuse_shared_groups"]
 

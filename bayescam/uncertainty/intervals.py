@@ -9,7 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betainc
 
-from bayescam.types import CredibleInterval, InputError, IntervalKind, check_whole_number
+from bayescam.types import (
+    CredibleInterval,
+    InputError,
+    IntervalKind,
+    check_share,
+    check_whole_number,
+)
 from bayescam.uncertainty.validation import warn_of_one_draw
 
 __all__ = ["credible_interval", "interval_error"]
@@ -158,8 +164,6 @@ def _check(array: NDArray[np.float64], level: float, kind: IntervalKind) -> None
         raise InputError(f"`draws` must have a first axis of draws; got shape {array.shape}.")
     if not np.isfinite(array).all():
         raise InputError("`draws` must be finite; got NaN or infinity.")
-    if not 0.0 < level < 1.0:
-        hint = " Is it a percentage?" if level > 1 else ""
-        raise InputError(f"`level` must lie strictly between 0 and 1; got {level}.{hint}")
+    check_share("level", level)
     if kind not in get_args(IntervalKind):
         raise InputError(f"`kind` must be one of {get_args(IntervalKind)}; got {kind!r}.")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayescam.types import InputError
+from bayescam.types import check_share
 from bayescam.uncertainty.decomposition import entropy
 from bayescam.uncertainty.intervals import error_of_quantile
 from bayescam.uncertainty.overlap import overlap_without_each_draw
@@ -92,9 +92,7 @@ def monte_carlo_error(probs: ArrayLike, *, level: float = 0.95) -> MonteCarloErr
         array([0.05])
     """
     draws = check_several_draws(probs, "monte_carlo_error")
-    if not 0.0 < level < 1.0:
-        hint = " Is it a percentage?" if level > 1 else ""
-        raise InputError(f"`level` must lie strictly between 0 and 1; got {level}.{hint}")
+    check_share("level", level)
     blocks = [_errors(block, level) for block in _blocks(draws)]
     return MonteCarloError(
         *(np.concatenate([getattr(block, name) for block in blocks]) for name in MEASURES)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayescam.types import InputError, check_whole_number
+from bayescam.types import InputError, check_share, check_whole_number
 from bayescam.uncertainty.validation import check_flags, check_labels, check_scores
 
 __all__ = [
@@ -206,9 +206,7 @@ def _num_kept(rate: float, num_images: int) -> int:
 
 
 def _check_rate(rate: float) -> None:
-    if not 0.0 <= rate < 1.0:
-        hint = " Is it a percentage?" if rate > 1 else ""
-        raise InputError(f"`rate` must be at least 0 and below 1; got {rate}.{hint}")
+    check_share("rate", rate, bounds="[)")
 
 
 def _highest(indices: ArrayLike) -> int:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayescam.types import InputError
+from bayescam.types import InputError, canonical_names
 
 __all__ = [
-    "canonical_names",
     "check_class_names",
     "check_flags",
     "check_groups",
@@ -26,7 +24,7 @@ __all__ = [
     "warn_of_one_draw",
 ]
 
-_WHOLE = re.compile(r"^(-?\d+)\.0+$")
+_SLIPS = {"f": "Are these probabilities?", "b": "Are these right or wrong calls?"}
 _SUM_TOLERANCE = 1e-3  # probabilities kept in half precision still pass
 
 
@@ -115,7 +113,7 @@ def check_labels(
     if not np.issubdtype(array.dtype, np.integer):
         raise InputError(
             f"`{name}` must be class indices 0..{num_classes - 1}; got values of type "
-            f"{array.dtype}. Are these class names?"
+            f"{array.dtype}. {_SLIPS.get(array.dtype.kind, 'Are these class names?')}"
         )
     outside = array[(array < 0) | (array >= num_classes)]
     if outside.size:
@@ -151,24 +149,9 @@ def check_groups(
     names = np.asarray(groups, dtype=object)
     if names.shape != (num_images,):
         raise InputError(f"`{name}` must have shape ({num_images},); got {names.shape}.")
-    if any(value is None or value != value for value in names):
+    if any(map(_is_missing, names)):
         raise InputError(f"`{name}` must name the group of every image; got a missing value.")
     return np.unique(canonical_names(names), return_inverse=True)[1].astype(np.int64)
-
-
-def canonical_names(names: Iterable[object]) -> list[str]:
-    """Names as text, and a whole number always alike: 7, 7.0, "7" and "7.0" are "7".
-
-    A column of numbers becomes one of floats where a value is missing, and text in a file, so the
-    name of one lesion may come in another type from another table.
-    """
-    return [_WHOLE.sub(r"\1", _as_text(name)) for name in names]
-
-
-def _as_text(name: object) -> str:
-    if isinstance(name, float | np.floating) and float(name).is_integer():
-        return str(int(name))
-    return str(name)
 
 
 def check_scores(values: ArrayLike, *, name: str) -> NDArray[np.float64]:
@@ -212,11 +195,22 @@ def check_flags(values: ArrayLike, num_images: int, *, name: str) -> NDArray[np.
     return flags
 
 
+def _is_missing(name: object) -> bool:
+    try:
+        return name is None or not bool(name == name)
+    except TypeError:  # pandas.NA is neither equal to itself nor not
+        return True
+
+
 def _float_array(values: ArrayLike, name: str) -> NDArray[np.float64]:
     try:
-        array = np.asarray(values, dtype=np.float64)
+        given = np.asarray(values)
+        array = given.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(f"`{name}` must be an array of numbers: {error}.") from error
+    if given.dtype.kind in "US" or values is None:  # NumPy would read text and make None NaN
+        got = "None" if values is None else f"values of type {given.dtype}"
+        raise InputError(f"`{name}` must be an array of numbers; got {got}.")
     finite = np.isfinite(array)
     if not finite.all():
         first = array[~finite][0]

@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 from scipy.special import softmax
 
-from bayescam.types import Array, CamDraws, DrawUnit, InputError
+from bayescam.types import Array, CamDraws, DrawUnit, InputError, check_whole_number
 from bayescam.uncertainty import check_draws
 from bayescam.uncertainty.decomposition import entropies
 from bayescam.uncertainty.intervals import interval_of
@@ -86,8 +86,7 @@ def analyze(
     Raises:
         InputError: if an argument does not fit; the line says which and why.
     """
-    if batch_size < 1:
-        raise InputError(f"`batch_size` must be at least 1; got {batch_size}")
+    check_whole_number("batch_size", batch_size, least=1)
     images = _check_images(images, model.input_shape)
     explainer = make_explainer(
         model,

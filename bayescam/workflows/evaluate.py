@@ -36,7 +36,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bayescam.types import InputError
+from bayescam.types import check_share
 from bayescam.uncertainty import Calibration, fit_calibration, reliability_curve
 from bayescam.workflows.acting import act_on_images, describe_acting
 from bayescam.workflows.figures import draw_figures, draw_missed_figure, draw_sets_figure
@@ -105,7 +105,7 @@ def evaluate_folder(
         InputError: a folder or an option does not fit, or no image can be scored.
     """
     for name, share in (("coverage", coverage), ("target_risk", target_risk)):
-        _check_share(name, share)
+        check_share(name, share)
     analysis = load_analysis(folder)
     names = analysis.class_names
     concern = find_class(class_of_concern, names)
@@ -246,9 +246,3 @@ def _draw(
         draw_missed_figure(reported, concern, names, folder, seed=seed)
     if evaluation["conformal"] is not None:
         draw_sets_figure(evaluation["conformal"], names, folder)
-
-
-def _check_share(name: str, share: float) -> None:
-    if not 0.0 < share < 1.0:
-        hint = " Is it a percentage?" if share >= 1 else ""
-        raise InputError(f"`{name}` must lie strictly between 0 and 1; got {share}.{hint}")

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from bayescam.data import ImageLoader, SkippedImage
 from bayescam.explain import CamExplainer
 from bayescam.models import class_names
-from bayescam.types import InputError
+from bayescam.types import InputError, check_whole_number
 from bayescam.workflows.analysis import (
     draw_members,
     explain_padded,
@@ -75,8 +75,7 @@ class AnalysisOptions:
             raise InputError(f'`maps` must be "draws" or "summary"; got {self.maps!r}')
         if self.split not in (None, *get_args(SplitChoice)):
             raise InputError(f"`split` must be train, val, test or all; got {self.split!r}")
-        if self.batch_size < 1:
-            raise InputError(f"`batch_size` must be at least 1; got {self.batch_size}")
+        check_whole_number("batch_size", self.batch_size, least=1)
 
 
 @dataclass(frozen=True)

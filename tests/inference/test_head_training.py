@@ -69,7 +69,7 @@ def test_a_trained_head_is_a_logistic_regression() -> None:
         ({"labels": np.zeros(48, int)}, "`labels` must be a pair, of .*; got ndarray"),
         (
             {"train": np.zeros((48, 5))},
-            r"of train must have shape \(48, 6\) or \(V, 48, 6\).*48, 5",
+            r"train must have shape \(48, 6\) or \(V, 48, 6\).*48, 5",
         ),
         ({"train": np.zeros((6, 48))}, r"of train must have shape .*; got \(6, 48\)"),
         ({"train": np.zeros((0, 48, 6))}, r"of train must have shape .*; got \(0, 48, 6\)"),
