@@ -21,7 +21,12 @@ from bayescam.uncertainty.referral import (
     class_at_referral,
     risk_coverage,
 )
-from bayescam.uncertainty.running_counts import SortedImages, few_resamples, sort_images
+from bayescam.uncertainty.running_counts import (
+    SortedImages,
+    few_resamples,
+    running_sum,
+    sort_images,
+)
 from bayescam.uncertainty.validation import check_several_groups
 
 __all__ = ["AurcResamples", "ReferralResamples", "bootstrap_at_referral", "bootstrap_aurc"]
@@ -76,7 +81,7 @@ def bootstrap_aurc(
 
     A run of w tied images with e errors, after w0 images with e0 errors, adds
     `e + (e0 - e / w * w0) * (H[w0 + w] - H[w0])` to the sum of the risks, H the harmonic numbers:
-    so a resample costs as much as there are different scores.
+    so a resample costs a running sum over images.
 
     Args:
         scores: name -> (N,), larger is less sure and referred first.
@@ -168,7 +173,10 @@ def bootstrap_at_referral(
     found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in scores}
     for counts in few_resamples(num_groups, num_resamples, seed=seed):
         for name, ordered in images.items():
-            found[name].append(_at_rates(counts, ordered, shares, counts @ in_class))
+            kept, (errors, misses) = ordered.among_kept(counts, shares)
+            with np.errstate(invalid="ignore"):
+                share = misses / (counts @ in_class)[:, np.newaxis]
+            found[name].append(np.stack([1.0 - errors / kept, share]))
     return {
         name: ReferralResamples(
             shares,
@@ -183,35 +191,23 @@ def bootstrap_at_referral(
 def _areas(
     counts: NDArray[np.int64], images: SortedImages
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """AURC and E-AURC (r,) of r resamples in which the groups occur `counts` (r, G) times."""
-    upto, (wrong,) = images.count(counts)
+    """AURC and E-AURC (r,) of r resamples in which the groups occur `counts` (r, G) times.
+
+    Between two runs with errors the number of errors stands still, so runs without any need no
+    term of their own.
+    """
+    ((groups, ends),) = images.flagged
+    runs = np.flatnonzero(np.diff(ends))
+    upto, wrong = running_sum(counts, images.groups), running_sum(counts, groups)
     total, total_wrong = upto[:, -1], wrong[:, -1]
+    before, after = upto[:, images.ends[runs]], upto[:, images.ends[runs + 1]]
+    wrong_before, wrong_after = wrong[:, ends[runs]], wrong[:, ends[runs + 1]]
     harmonic = np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, int(total.max()) + 1))])
-    slope = np.diff(wrong) / np.maximum(np.diff(upto), 1)
-    height = wrong[:, :-1] - slope * upto[:, :-1]
-    area = total_wrong + np.einsum("ru,ru->r", height, np.diff(harmonic[upto]))
+    first, last = harmonic[before], harmonic[after]
+    following = np.column_stack([first, harmonic[total]])[:, 1:]
+    slope = (wrong_after - wrong_before) / np.maximum(after - before, 1)
+    within = (wrong_before - slope * before) * (last - first)
+    area = total_wrong + (within + wrong_after * (following - last)).sum(axis=1)
     right = total - total_wrong
     best = total_wrong - right * (harmonic[total] - harmonic[right])
     return area / total, (area - best) / total
-
-
-def _at_rates(
-    counts: NDArray[np.int64],
-    images: SortedImages,
-    rates: NDArray[np.float64],
-    in_class: NDArray[np.int64],
-) -> NDArray[np.float64]:
-    """Accuracy and silent misses (2, r, T) of r resamples with `in_class` (r,) of the class."""
-    upto, (wrong, missed) = images.count(counts)
-    total = upto[:, -1:]
-    kept = total - np.floor(rates * total + 1e-9).astype(np.int64)
-    row = np.arange(len(upto))[:, np.newaxis]
-    apart = row * (total.max() + 1)  # rows one behind another, so that one search serves all
-    end = np.searchsorted((upto + apart).ravel(), kept + apart) - row * upto.shape[1]
-    share = (kept - upto[row, end - 1]) / (upto[row, end] - upto[row, end - 1])
-    wrong_kept, missed_kept = (
-        flag[row, end - 1] + share * (flag[row, end] - flag[row, end - 1])
-        for flag in (wrong, missed)
-    )
-    with np.errstate(invalid="ignore"):
-        return np.stack([1.0 - wrong_kept / kept, missed_kept / in_class[:, np.newaxis]])
