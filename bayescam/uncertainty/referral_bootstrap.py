@@ -157,35 +157,23 @@ def bootstrap_at_referral(
     """
     if not scores:
         raise InputError("`scores` must hold at least one score by name; it is empty.")
-    missed = {
-        name: class_at_referral(values, predicted, labels, class_index=class_index, rates=rates)
-        for name, values in scores.items()
-    }
-    truth, called = np.asarray(labels), np.asarray(predicted)
-    wrong, of_class = truth != called, truth == class_index
-    codes = check_several_groups(groups, len(truth))
+    checked = {name: check_scores(values, name=name) for name, values in scores.items()}
+    num_images = len(next(iter(checked.values())))
+    truth = check_class_indices(labels, num_images, name="labels")
+    wrong = truth != check_class_indices(predicted, num_images, name="predicted")
+    of_class = truth == (-1 if class_index is None else class_index)
+    codes, shares = check_several_groups(groups, num_images), check_rates(rates)
+    in_class = np.bincount(codes[of_class], minlength=int(codes.max()) + 1)
     images = {
-        name: sort_images(np.asarray(values, np.float64), codes, wrong, wrong & of_class)
-        for name, values in scores.items()
+        name: sort_images(values, codes, wrong, wrong & of_class)
+        for name, values in checked.items()
     }
-    num_groups, shares = int(codes.max()) + 1, np.asarray(rates, np.float64)
-    in_class = np.bincount(codes[of_class], minlength=num_groups)
-    found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in scores}
-    for counts in few_resamples(num_groups, num_resamples, seed=seed):
+    once = np.ones((1, len(in_class)), dtype=np.int64)
+    found = {name: [_at_rates(once, ordered, shares, in_class)] for name, ordered in images.items()}
+    for counts in few_resamples(len(in_class), num_resamples, seed=seed):
         for name, ordered in images.items():
-            kept, (errors, misses) = ordered.among_kept(counts, shares)
-            with np.errstate(invalid="ignore"):
-                share = misses / (counts @ in_class)[:, np.newaxis]
-            found[name].append(np.stack([1.0 - errors / kept, share]))
-    return {
-        name: ReferralResamples(
-            shares,
-            np.array([accuracy_at_referral(values, ~wrong, rate) for rate in rates]),
-            missed[name].missed_silently,
-            *np.concatenate(found[name], axis=1),
-        )
-        for name, values in scores.items()
-    }
+            found[name].append(_at_rates(counts, ordered, shares, in_class))
+    return {name: _split_off(shares, np.concatenate(found[name], axis=1)) for name in scores}
 
 
 def _areas(
