@@ -45,7 +45,10 @@ def choose_options(
 def validation_loss(task: Task, logits: Array) -> float:
     """Mean NLL of validation images, each calibrated by a fit without its lesion or patient."""
     labels, groups = task.labels["val"], task.groups["val"]
-    probs = mean_probs(cross_fit_logits(logits, labels, groups, bias_penalty=BIAS_PENALTY))
+    logits = cross_fit_logits(
+        logits, labels, groups, bias_penalty=BIAS_PENALTY, class_names=task.class_names
+    )
+    probs = mean_probs(logits)
     return -float(np.log(probs[np.arange(len(labels)), labels]).mean())
 
 

@@ -382,6 +382,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Config, Path]:
     parser.add_argument("--input-shape", type=int, nargs=2, default=Config.input_shape[:2])
     parser.add_argument("--fine-tune-layers", type=int, default=Config.fine_tune_layers)
     parser.add_argument("--epochs", type=int, default=Config.epochs)
+    parser.add_argument("--learning-rate", type=float, default=Config.learning_rate)
     parser.add_argument("--num-views", type=int, default=Config.num_views)
     parser.add_argument(
         "--fractions", type=float, nargs=3, default=Config.fractions, help="of train, val and test"

@@ -132,7 +132,8 @@ def _check(
     shares = np.asarray(coverage, dtype=np.float64)
     if shares.ndim != 1 or not len(shares) or not ((shares > 0) & (shares <= 1)).all():
         raise InputError(
-            f"`coverage` must be shares of images kept, above 0 and at most 1; got {coverage!r}."
+            f"`coverage` must be shares of images kept, above 0 and at most 1; got "
+            f"{shares.tolist()}."
         )
     if not 0.0 < level < 1.0:
         raise InputError(f"`level` must lie strictly between 0 and 1; got {level}.")

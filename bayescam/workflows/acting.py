@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +12,18 @@ import pandas as pd
 from bayescam.types import Array
 from bayescam.workflows.judging import JudgedImages
 
-__all__ = ["SET_KINDS", "act_on_images", "describe_acting", "describe_case"]
+__all__ = ["CaseDecision", "act_on_images", "describe_acting", "read_decisions"]
 
-SET_KINDS = ("marginal", "class_conditional")
+_SET_KINDS = ("marginal", "class_conditional")
 _BETWEEN = ";"
+
+
+@dataclass(frozen=True)
+class CaseDecision:
+    """What the rules make of one image: whether it is referred, and lines for its reader."""
+
+    referred: bool = False
+    lines: tuple[str, ...] = ()
 
 
 def act_on_images(
@@ -34,7 +44,7 @@ def act_on_images(
         The columns that `describe_acting` explains.
     """
     score = images.scores[rule["score"]]
-    sets = {kind: conformal["methods"]["lac"][kind]["by_class"] for kind in SET_KINDS}
+    sets = {kind: conformal["methods"]["lac"][kind]["by_class"] for kind in _SET_KINDS}
     return pd.DataFrame(
         {
             "rule_predicted": np.array(names, dtype=object)[images.predicted],
@@ -69,29 +79,40 @@ def describe_acting(rule: dict[str, Any], conformal: dict[str, Any]) -> dict[str
     }
 
 
-def describe_case(row: pd.Series, rule: dict[str, Any], coverage: float) -> list[str]:
-    """The lines of the report on one image, from its row in `images.csv`."""
-    held = str(row["set_lac_marginal"]).replace(_BETWEEN, ", ")
-    return [
-        f"Calibrated: {row['predicted']} at {float(row['confidence']):.3f}",
-        _describe_referral(str(row["rule_predicted"]), float(row["rule_score"]), rule),
+def read_decisions(folder: Path, evaluation: dict[str, Any]) -> dict[str, CaseDecision]:
+    """What `tables/images.csv` of an analysis folder says of each scored image, by its id."""
+    if evaluation.get("acting") is None:
+        return {}
+    table = pd.read_csv(
+        folder / "tables" / "images.csv",
+        usecols=["image_id", "predicted", *evaluation["acting"]],
+        keep_default_na=False,
+        dtype={"image_id": "str", "predicted": "str", "rule_predicted": "str"},
+    )
+    rule, coverage = evaluation["referral_rule"], evaluation["conformal"]["coverage_promised"]
+    return {row["image_id"]: _decide(row, rule, coverage) for _, row in table.iterrows()}
+
+
+def _decide(row: pd.Series, rule: dict[str, Any], coverage: float) -> CaseDecision:
+    held = row["set_lac_marginal"].replace(_BETWEEN, ", ")
+    lines = (
+        f"Calibrated: {row['predicted']} at {row['confidence']:.3f}",
+        _describe_referral(row["rule_predicted"], row["rule_score"], rule),
         f"Set at {100 * coverage:.4g} %: {held or 'no class is probable enough'}",
-    ]
+    )
+    return CaseDecision(bool(row["referred"]), lines)
 
 
 def _describe_referral(called: str, score: float, rule: dict[str, Any]) -> str:
-    target = f"(target risk {100 * rule['target_risk']:.4g} %)"
+    target = f"target risk {100 * rule['target_risk']:.4g} %"
     if rule["keeps"] == "none":
-        return f"Referred: no threshold keeps the target risk, so every image is {target}"
+        return f"Referred, as every image: no threshold is good enough ({target})"
     if rule["keeps"] == "all":
-        return f"Kept as {called}: the rule keeps every image {target}"
+        return f"Kept as {called}, as every image is kept ({target})"
     threshold, name = rule["threshold"], rule["score"].replace("confidence", "p")
-    if score < threshold:
-        return (
-            f"Kept as {called}: {name} = {score:.4f} below the threshold {threshold:.4f} {target}"
-        )
-    side = "above" if score > threshold else "at"
-    return f"Referred: {name} = {score:.4f} {side} the threshold {threshold:.4f} {target}"
+    what = f"Kept as {called}" if score < threshold else "Referred"
+    side = "below" if score < threshold else "above" if score > threshold else "at"
+    return f"{what}: {name} = {score:.4f} {side} the threshold {threshold:.4f} ({target})"
 
 
 def _name_sets(sets: Array, names: tuple[str, ...]) -> list[str]:

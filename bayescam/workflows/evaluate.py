@@ -44,7 +44,7 @@ from bayescam.workflows.finished import load_analysis
 from bayescam.workflows.folders import SCHEMA, write_json
 from bayescam.workflows.foreign import compare_with_foreign, refuse_shared_images
 from bayescam.workflows.judging import JudgedImages, class_histograms, judge_images
-from bayescam.workflows.measures import measure_images, summarize_measures
+from bayescam.workflows.measures import draw_notes, measure_images, summarize_measures
 from bayescam.workflows.parts import (
     EvaluationParts,
     choose_parts,
@@ -121,7 +121,7 @@ def evaluate_folder(
     state, reported = list(judged.items())[-1]
     images = measure_images(analysis, parts.scored, fitted, reported)
     measures = summarize_measures(images, reported, names, len(analysis.logits))
-    notes = [*parts.notes, *fit_notes, *_draw_notes(len(analysis.logits), measures["draws"])]
+    notes = [*parts.notes, *fit_notes, *draw_notes(len(analysis.logits), measures["draws"])]
 
     conformal = rule = half = acting = None
     if len(parts.guaranteeing):
@@ -226,16 +226,6 @@ def _describe_fit(
     }
 
 
-def _draw_notes(num_samples: int, line: str | None) -> list[str]:
-    if num_samples > 1:
-        return [] if line is None else [line]
-    return [
-        "S = 1: the analysis has one draw, so what compares draws is left out: expected entropy, "
-        "mutual information, variation ratio, class overlap, the split of the variance, and all "
-        "Monte Carlo errors."
-    ]
-
-
 def _draw(
     evaluation: dict[str, Any],
     parts: EvaluationParts,
@@ -249,9 +239,11 @@ def _draw(
     for old in folder.glob("*.png"):
         old.unlink()
     ridges = class_histograms(parts.analysis, parts.scored, fitted)
-    draw_figures(judged, ridges, names, folder, parts.split)
+    seed = evaluation["seed"]
+    draw_figures(judged, ridges, names, folder, parts.split, seed=seed)
     if concern is not None:
-        draw_missed_figure(judged[evaluation["reported_state"]], concern, names, folder)
+        reported = judged[evaluation["reported_state"]]
+        draw_missed_figure(reported, concern, names, folder, seed=seed)
     if evaluation["conformal"] is not None:
         draw_sets_figure(evaluation["conformal"], names, folder)
 

@@ -19,7 +19,7 @@ from bayescam.uncertainty import (
 from bayescam.workflows.finished import Analysis
 from bayescam.workflows.judging import JudgedImages, map_blocks
 
-__all__ = ["measure_images", "summarize_measures"]
+__all__ = ["draw_notes", "measure_images", "summarize_measures"]
 
 _CLASS_ERRORS = {
     "mean": "mean_probs",
@@ -131,6 +131,17 @@ def summarize_measures(
         "classes": {name: _describe_class(table, f"p_{name}") for name in names},
         "draws": _judge_draws(table, names, num_samples),
     }
+
+
+def draw_notes(num_samples: int, line: str | None) -> list[str]:
+    """What to say of the number of draws, given the line of `summarize_measures`."""
+    if num_samples > 1:
+        return [] if line is None else [line]
+    return [
+        "S = 1: the analysis has one draw, so what compares draws is left out: expected entropy, "
+        "mutual information, variation ratio, class overlap, the split of the variance, and all "
+        "Monte Carlo errors."
+    ]
 
 
 def _describe_class(table: pd.DataFrame, stem: str) -> dict[str, float]:

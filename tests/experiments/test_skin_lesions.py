@@ -13,6 +13,7 @@ import skin_lesions as study
 from bayescam.data import write_phantoms
 
 
+@pytest.mark.filterwarnings("ignore:.*(no validation image is of|temperature ended on its bound)")
 def test_the_table_is_the_mean_of_the_splits_and_done_seeds_are_kept(tmp_path, capsys):
     root = write_phantoms(tmp_path / "skin", kind="skin", num_images=140, seed=0)
     config = study.Config(

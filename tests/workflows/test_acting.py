@@ -35,10 +35,12 @@ from bayescam.uncertainty import (
     risk_coverage,
     variation_ratio,
 )
+from bayescam.workflows.acting import read_decisions
 from bayescam.workflows.evaluate import evaluate_folder
 from bayescam.workflows.finished import Analysis, load_analysis
 from bayescam.workflows.parts import choose_parts
 from bayescam.workflows.report import report_folder
+from bayescam.workflows.strata import find_strata
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "benchmarks" / "evaluate_time.py"
 NAMES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
@@ -277,6 +279,38 @@ def test_each_image_is_kept_or_referred_and_has_its_sets(
     assert "coverage 0.9 over all" in legend["set_lac_marginal"]
 
 
+def test_the_report_has_lines_of_every_scored_image(
+    folders: dict[str, Path], evaluation: dict
+) -> None:
+    decisions = read_decisions(folders["test"], evaluation)
+    table = pd.read_csv(folders["test"] / "tables" / "images.csv", keep_default_na=False)
+    assert list(decisions) == table["image_id"].tolist()
+    threshold = evaluation["referral_rule"]["threshold"]
+    for _, row in table.iterrows():
+        decision = decisions[row["image_id"]]
+        calibrated, referral, held = decision.lines
+        assert decision.referred == row["referred"] == (row["rule_score"] >= threshold)
+        assert calibrated == f"Calibrated: {row['predicted']} at {row['confidence']:.3f}"
+        what = "Referred" if row["referred"] else f"Kept as {row['rule_predicted']}"
+        side = "above" if row["rule_score"] > threshold else "below"
+        assert referral == (
+            f"{what}: 1 - p = {row['rule_score']:.4f} {side} the threshold {threshold:.4f} "
+            "(target risk 15 %)"
+        )
+        names = ", ".join(row["set_lac_marginal"].split(";")) or "no class is probable enough"
+        assert held == f"Set at 90 %: {names}"
+    assert read_decisions(folders["test"], evaluation | {"acting": None}) == {}
+    for keeps, words in (("none", "Referred, as every image"), ("all", "Kept as nv, as every")):
+        rule = evaluation["referral_rule"] | {"keeps": keeps, "threshold": None}
+        lines = [
+            part.lines[1]
+            for part in read_decisions(
+                folders["test"], evaluation | {"referral_rule": rule}
+            ).values()
+        ]
+        assert any(line.startswith(words) for line in lines)
+
+
 def test_conformal_thresholds_coverage_and_bands(
     folders: dict[str, Path],
     half_probs: dict[str, np.ndarray],
@@ -343,8 +377,19 @@ def test_numbers_are_cut_into_quarters_and_missing_values_are_a_stratum(
     assert found["missing"]["num_images"] == 10
     assert len(found) == 5
     first = np.nanquantile(records["age"], 0.25)
-    low = next(part for name, part in found.items() if name.endswith(f"<= {first:g}"))
+    low = found[f"{records['age'].min():g} <= x <= {first:g}"]
     assert low["num_images"] == (records["age"] <= first).sum()
+
+
+def test_a_few_numbers_are_strata_of_their_own_without_idle_decimals(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(folders["test"], tmp_path / "copy")
+    records = pd.read_parquet(folder / "records.parquet")
+    records["age"] = np.resize([55.0, 60.0, 62.5, np.nan], len(records))
+    records.to_parquet(folder / "records.parquet")
+    names = find_strata(load_analysis(folder), "age", np.arange(400))
+    assert names.tolist() == ["55", "60", "62.5", "missing"] * 100
 
 
 @pytest.mark.parametrize(
@@ -415,14 +460,13 @@ def test_validation_groups_that_are_scored_are_named_and_fit_nothing(
     assert found["notes"][0].startswith("1 groups (lesions or patients)")
 
 
-def test_one_draw_leaves_out_what_compares_draws(
-    writer: ModuleType, folders: dict[str, Path], tmp_path: Path
-) -> None:
+def test_one_draw_leaves_out_what_compares_draws(writer: ModuleType, tmp_path: Path) -> None:
     options = {"num_draws": 1, "num_features": 8}
     folder = writer.write_analysis(tmp_path / "one", 120, seed=1, **options)
     val = writer.write_analysis(tmp_path / "val", 120, split="val", seed=2, **options)
+    foreign = writer.write_analysis(tmp_path / "ood", 60, split=None, seed=3, **options)
     with pytest.warns(UserWarning, match="S = 1: the analysis has one draw.*mutual information"):
-        found = evaluate_folder(folder, calibration=val, ood=folders["ood"])
+        found = evaluate_folder(folder, calibration=val, ood=foreign)
     assert [note for note in found["notes"] if "S = 1" in note] == found["notes"][:1]
     expected = {"1 - confidence", "predictive_entropy", "total_variance"}
     assert set(found["referral"]["calibrated"]) == set(found["measures"]["scores"]) == expected

@@ -15,6 +15,7 @@ from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
 from bayescam.types import InputError
 from bayescam.uncertainty import fit_mahalanobis, predictive_entropy
+from bayescam.workflows.acting import read_decisions
 from bayescam.workflows.evaluate import evaluate_folder, scores_table
 from bayescam.workflows.explain import explain_images
 from bayescam.workflows.finished import load_analysis
@@ -229,7 +230,7 @@ def test_predictions_hold_what_the_logits_say(folder: Path) -> None:
 
 
 def test_the_report_lists_the_most_uncertain_first(folder: Path) -> None:
-    evaluate_folder(folder)
+    evaluation = evaluate_folder(folder)
     missing = pd.read_parquet(folder / "records.parquet")
     table = pd.read_parquet(folder / "predictions.parquet")
     order = table.sort_values("predictive_entropy", ascending=False)
@@ -241,6 +242,14 @@ def test_the_report_lists_the_most_uncertain_first(folder: Path) -> None:
     assert order["image_id"].iloc[1] not in page
     assert order["image_id"].iloc[4] not in page
     assert "1 images could no longer be read" in page
+    decisions = read_decisions(folder, evaluation)
+    shown = order["image_id"].iloc[[0, 2, 3]]
+    lines = [line for name in shown if name in decisions for line in decisions[name].lines]
+    assert page.count("<li>") == len(lines)
+    for line in lines:
+        assert f"<li>{line}</li>" in page
+    referred = sum(decisions[name].referred for name in shown if name in decisions)
+    assert page.count('<span class="flag">referred</span>') == referred
     assert "accuracy" in page
     assert not re.search(r"(src|href)=\"(https?:)?//", page)
     with pytest.raises(InputError, match="has seed 3; expected 4"):
