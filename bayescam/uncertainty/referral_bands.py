@@ -9,10 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from bayescam.types import InputError
 from bayescam.uncertainty.exchangeability import Names
-from bayescam.uncertainty.referral import check_referral
+from bayescam.uncertainty.referral import check_calls, check_referral
 from bayescam.uncertainty.resample_interval import resample_interval
 from bayescam.uncertainty.running_counts import few_resamples, sort_images
-from bayescam.uncertainty.validation import check_labels, check_scores, check_several_groups
+from bayescam.uncertainty.validation import check_scores, check_several_groups
 
 __all__ = ["ReferralBand", "missed_silently_band", "risk_band"]
 
@@ -105,13 +105,12 @@ def missed_silently_band(
     """
     score = check_scores(uncertainty, name="uncertainty")
     shares, codes = _check(coverage, level, groups, len(score))
-    highest = int(max(np.max(labels), np.max(predicted))) + 1
-    of_class = check_labels(labels, len(score), highest) == class_index
-    called = check_labels(predicted, len(score), highest, name="predicted") == class_index
+    called, truth = check_calls(predicted, labels, len(score))
+    of_class = truth == class_index
     if not of_class.any():
         raise InputError(f"`labels` must hold an image of class {class_index}; there is none.")
     in_group = np.bincount(codes, weights=of_class)
-    images, parts = sort_images(score, codes, of_class & ~called), []
+    images, parts = sort_images(score, codes, of_class & (called != truth)), []
     for counts in few_resamples(len(in_group), num_resamples, seed=seed):
         _, (missed,) = images.among_kept(counts, 1.0 - shares)
         with np.errstate(invalid="ignore"):
