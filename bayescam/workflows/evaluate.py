@@ -13,8 +13,8 @@ Keys of `evaluation.json`; what was not asked for or cannot be had is null:
   `threshold_calibration`: the same of the half of the validation groups on which the thresholds of
   `referral_rule` and `conformal` stand: apply it before them.
 - `scores`: raw and calibrated, each score of `score_predictions` with `estimate, lower, upper`
-  (95 %, 1000 resamples of groups); `bins`: how calibration errors are binned; `reliability`: the
-  curve, raw and calibrated.
+  (95 %, 1000 resamples of groups, as in `referral`, `strata` and `ood`); `bins`: how calibration
+  errors are binned; `reliability`: the curve, raw and calibrated.
 - `measures`: see `summarize_measures`; of the reported state.
 - `referral`: raw and calibrated, score by score, see `referral_by_score`.
 - `referral_rule`: see `referral_rule`; after `threshold_calibration`.
