@@ -30,6 +30,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -172,18 +174,13 @@ def evaluate_folder(
             "calibration": describe_fit(fitted, parts, parts.calibrating),
             "threshold_calibration": describe_fit(half, parts, parts.first_half),
             "bins": _BINS,
-            "scores": {
-                state: scores_with_intervals(part, names, seed=seed)
-                for state, part in judged.items()
-            },
+            "scores": _by_state(lambda part: scores_with_intervals(part, names, seed=seed), judged),
             "reliability": {
                 state: dataclasses.asdict(reliability_curve(part.mean_probs, part.labels))
                 for state, part in judged.items()
             },
             "measures": measures,
-            "referral": {
-                state: referral_by_score(part, concern, seed=seed) for state, part in judged.items()
-            },
+            "referral": _by_state(lambda part: referral_by_score(part, concern, seed=seed), judged),
             "referral_rule": rule,
             "conformal": conformal,
             "acting": acting,
@@ -198,6 +195,14 @@ def evaluate_folder(
     for note in notes:
         warnings.warn(note, stacklevel=2)
     return evaluation
+
+
+def _by_state(
+    function: Callable[[JudgedImages], dict[str, Any]], judged: dict[str, JudgedImages]
+) -> dict[str, dict[str, Any]]:
+    """What `function` says of the images, by state; NumPy lets both run at once."""
+    with ThreadPoolExecutor(len(judged)) as pool:
+        return dict(zip(judged, pool.map(function, judged.values()), strict=True))
 
 
 def _draw(
