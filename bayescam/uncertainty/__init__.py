@@ -73,6 +73,7 @@ from bayescam.uncertainty.scoring import (
     score_predictions,
 )
 from bayescam.uncertainty.shift import ShiftDetection, detect_shift, detect_shift_by_score
+from bayescam.uncertainty.shift_bootstrap import ShiftResamples, bootstrap_shift
 from bayescam.uncertainty.variation import variation_ratio
 
 __all__ = [
@@ -102,11 +103,13 @@ __all__ = [
     "SetScores",
     "SetSummary",
     "ShiftDetection",
+    "ShiftResamples",
     "VarianceSplit",
     "accuracy_at_referral",
     "bootstrap_at_referral",
     "bootstrap_aurc",
     "bootstrap_auroc",
+    "bootstrap_shift",
     "brier_decomposition",
     "calibration_error_by_chance",
     "check_draws",

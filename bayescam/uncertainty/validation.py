@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +16,7 @@ __all__ = [
     "check_labels",
     "check_logits",
     "check_mean_probs",
+    "check_named_scores",
     "check_probs",
     "check_scores",
     "check_several_draws",
@@ -165,6 +166,23 @@ def check_scores(values: ArrayLike, *, name: str) -> NDArray[np.float64]:
     if score.ndim != 1 or len(score) == 0 or not np.isfinite(score).all():
         raise InputError(f"`{name}` must be one finite number an image; got shape {score.shape}.")
     return score
+
+
+def check_named_scores(
+    scores: Mapping[str, ArrayLike], *, name: str = "scores"
+) -> dict[str, NDArray[np.float64]]:
+    """Scores by name, all of the same N images: float64 (N,) each.
+
+    Raises:
+        InputError: none, another number of images in one than in another, or as `check_scores`.
+    """
+    if not scores:
+        raise InputError(f"`{name}` must hold at least one score by name; it is empty.")
+    checked = {score: check_scores(values, name=score) for score, values in scores.items()}
+    sizes = {score: len(values) for score, values in checked.items()}
+    if len(set(sizes.values())) > 1:
+        raise InputError(f"`{name}` must be of the same images; got {sizes}.")
+    return checked
 
 
 def check_flags(values: ArrayLike, num_images: int, *, name: str) -> NDArray[np.bool_]:
