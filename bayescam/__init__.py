@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         split_records,
         write_phantoms,
     )
-    from bayescam.inference import draw_posterior
+    from bayescam.inference import draw_posterior, fit_head
     from bayescam.models import (
         adapt_model,
         build_classifier,
@@ -50,6 +50,7 @@ __all__ = [
     "build_head",
     "draw_posterior",
     "fit",
+    "fit_head",
     "load_ensemble",
     "load_images",
     "load_model",
@@ -86,7 +87,7 @@ __getattr__, __dir__ = lazy_names(
             "split_records",
             "write_phantoms",
         ),
-        "bayescam.inference": ("draw_posterior",),
+        "bayescam.inference": ("draw_posterior", "fit_head"),
         "bayescam.models": (
             "adapt_model",
             "build_classifier",

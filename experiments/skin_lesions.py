@@ -41,7 +41,8 @@ import bayescam as bc
 from bayescam.data import ImageLoader
 from bayescam.inference.draws import run_suffix
 from bayescam.inference.features import FeatureCache
-from bayescam.inference.training import FitResult, TrainingSettings, fit_classifier, fit_head
+from bayescam.inference.head_training import fit_head
+from bayescam.inference.training import FitResult, TrainingSettings, fit_classifier
 from bayescam.report import format_interval, to_markdown
 from bayescam.uncertainty import (
     BIASED_SCORES,

@@ -9,7 +9,7 @@ killed run carries on where it was.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,7 @@ import tensorflow as tf
 import tf_keras
 
 from bayescam.inference.checkpoint import Checkpoint
-from bayescam.inference.ensemble import plain_twin, train_members
+from bayescam.inference.ensemble import plain_twin
 from bayescam.inference.features import (
     FeatureCache,
     ProgressReport,
@@ -28,18 +28,18 @@ from bayescam.inference.features import (
     cache_features,
     weights_fingerprint,
 )
-from bayescam.inference.laplace import fit_laplace
+from bayescam.inference.head_training import (
+    check_labels,
+    complete_posterior,
+    set_num_train,
+    train_stage,
+)
 from bayescam.inference.split import NetworkSplit, split_network
-from bayescam.inference.stages import Stage, plan_stages
-from bayescam.inference.trainer import BATCH, StageTrainer, TrainingSettings
-from bayescam.models.ensemble import EnsembleDense
-from bayescam.models.laplace import LaplaceDense
-from bayescam.models.layers import Standardization
-from bayescam.models.mean_field import MeanFieldDense, variational_layers
-from bayescam.models.prior import layers_with_prior
+from bayescam.inference.stages import plan_stages
+from bayescam.inference.trainer import BATCH, TrainingSettings
 from bayescam.types import Array, InputError
 
-__all__ = ["FitResult", "TrainingSettings", "fit_classifier", "fit_head"]
+__all__ = ["FitResult", "TrainingSettings", "fit_classifier"]
 
 
 @dataclass(frozen=True)
@@ -98,10 +98,11 @@ def fit_classifier(
     settings = settings or TrainingSettings()
     trained = plain_twin(model)
     split = split_network(trained)
-    _check_labels(split, train=train.labels, val=val.labels)
+    for name, images in (("train", train), ("val", val)):
+        check_labels(images.labels, split.num_classes, name=name)
     if settings.cache == "disk" and work_dir is None:
         raise InputError('`cache` "disk" needs a work folder; give one or use cache="memory"')
-    _set_num_train(model, len(train))
+    set_num_train(model, len(train))
     stages = plan_stages(split, settings.fine_tune_layers)
     source = stages[-1].source
     start = f"{_structure(split)} {weights_fingerprint(trained.weights)}"
@@ -114,72 +115,14 @@ def fit_classifier(
                 some = FeatureCache(caches[0].values[:2]), caches[1]
                 arrays = _at_features(split, source, some)
             checkpoint = Checkpoint(work_dir, stage.name, f"{start} {settings} {train.fingerprint}")
-            history += _train_stage(
+            history += train_stage(
                 trained, stage, arrays, (train.labels, val.labels), settings, checkpoint, report
             )
         result = FitResult(history, split, source, caches)
-        history += _complete_posterior(
+        history += complete_posterior(
             model, result.head_features, (train.labels, val.labels), settings, report
         )
     return result
-
-
-def fit_head(
-    model: tf_keras.Model,
-    features: tuple[FeatureCache, FeatureCache],
-    labels: tuple[Array, Array],
-    *,
-    settings: TrainingSettings | None = None,
-    report: ProgressReport | None = None,
-) -> list[dict[str, Any]]:
-    """Trains the head of a model in place on features and returns the history.
-
-    Args:
-        model: A classifier; its backbone is neither run nor changed.
-        features: Training (V, N, F) and validation (1, N, F), as `FitResult.head_features` gives.
-        labels: Training and validation classes.
-        settings: How to train; what concerns fine-tuning is not used.
-        report: Told how far it is.
-
-    Raises:
-        InputError: If there are no images or a label is no class.
-    """
-    settings = settings or TrainingSettings()
-    split = split_network(model)
-    _check_labels(split, train=labels[0], val=labels[1])
-    _set_num_train(model, len(labels[0]))
-    history = []
-    if plain_twin(model) is model:
-        (stage,) = plan_stages(split, 0)
-        checkpoint = Checkpoint(None, stage.name, "")
-        history = _train_stage(model, stage, features, labels, settings, checkpoint, report)
-    else:
-        _standardize(split, features[0])
-    return history + _complete_posterior(model, lambda: features, labels, settings, report)
-
-
-def _complete_posterior(
-    model: tf_keras.Model,
-    head_features: Callable[[], tuple[FeatureCache, FeatureCache]],
-    labels: tuple[Array, Array],
-    settings: TrainingSettings,
-    report: ProgressReport | None,
-) -> list[dict[str, Any]]:
-    """What some heads need once the weights are trained: members, or a covariance."""
-    layers = [step.layer for step in split_network(model).suffix]
-    if not any(isinstance(layer, (EnsembleDense, LaplaceDense)) for layer in layers):
-        return []
-    train, val = head_features()
-    fit_laplace(model, train, labels[0], settings.class_weight_power)
-    return train_members(model, (train, val), labels, settings, report)
-
-
-def _set_num_train(model: tf_keras.Model, number: int) -> None:
-    for layer in variational_layers(model):
-        if isinstance(layer, MeanFieldDense):
-            layer.num_train = number
-    for layer in layers_with_prior(step.layer for step in split_network(model).suffix):
-        layer.kernel_regularizer.num_train = number
 
 
 @contextmanager
@@ -191,20 +134,6 @@ def _as_it_was_if_interrupted(model: tf_keras.Model) -> Iterator[None]:
     except BaseException:
         model.set_weights(before)
         raise
-
-
-def _train_stage(
-    model: tf_keras.Model,
-    stage: Stage,
-    features: tuple[FeatureCache, FeatureCache],
-    labels: tuple[Array, Array],
-    settings: TrainingSettings,
-    checkpoint: Checkpoint,
-    report: ProgressReport | None,
-) -> list[dict[str, Any]]:
-    if stage.name == "head":
-        _standardize(split_network(model), features[0])
-    return StageTrainer(model, stage, features, labels, settings).run(checkpoint, report)
 
 
 def _cache_both(
@@ -260,14 +189,6 @@ def _transform(network: Any, cache: FeatureCache) -> FeatureCache:  # noqa: ANN4
     return FeatureCache(np.stack(views))
 
 
-def _standardize(split: NetworkSplit, cache: FeatureCache) -> None:
-    """Sets the statistics of the standardisation at the head's entrance, if there is one."""
-    for step in split.suffix:
-        if isinstance(step.layer, Standardization) and step.inputs == (split.features,):
-            flat = cache.values.reshape(-1, cache.values.shape[-1]).astype(np.float64)
-            step.layer.set_statistics(flat.mean(axis=0), flat.std(axis=0))
-
-
 def _structure(split: NetworkSplit) -> str:
     """A hash of the layers' settings and shapes, which weights alone do not tell."""
     graph = split.graph
@@ -280,15 +201,3 @@ def _settings(layer: tf_keras.layers.Layer) -> object:
         return layer.get_config()
     except NotImplementedError:  # a user's layer that cannot tell them
         return type(layer).__name__
-
-
-def _check_labels(split: NetworkSplit, **labels: Array) -> None:
-    num_classes = split.num_classes
-    for name, values in labels.items():
-        if len(values) == 0:
-            raise InputError(f"`{name}` has no images; is the split empty?")
-        if min(values) < 0 or max(values) >= num_classes:
-            raise InputError(
-                f"`{name}` labels must be classes 0 to {num_classes - 1}; got {min(values)} to "
-                f"{max(values)}"
-            )

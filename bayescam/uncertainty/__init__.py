@@ -30,15 +30,11 @@ from bayescam.uncertainty.distance import (
     MahalanobisDistance,
     fit_mahalanobis,
 )
+from bayescam.uncertainty.enough_draws import TOLERANCES, Tolerance, check_draws, draws_needed
 from bayescam.uncertainty.exchangeability import one_per_group, refuse_shared_groups
 from bayescam.uncertainty.intervals import credible_interval, interval_error
 from bayescam.uncertainty.labelwise import VarianceSplit, labelwise_variance
-from bayescam.uncertainty.montecarlo import (
-    MonteCarloError,
-    check_draws,
-    draws_needed,
-    monte_carlo_error,
-)
+from bayescam.uncertainty.montecarlo import MonteCarloError, monte_carlo_error
 from bayescam.uncertainty.overlap import class_overlap
 from bayescam.uncertainty.referral import (
     ClassReferral,
@@ -104,6 +100,8 @@ __all__ = [
     "SetSummary",
     "ShiftDetection",
     "ShiftResamples",
+    "TOLERANCES",
+    "Tolerance",
     "VarianceSplit",
     "accuracy_at_referral",
     "bootstrap_at_referral",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayescam.types import InputError
+from bayescam.types import InputError, check_share, check_whole_number
 from bayescam.uncertainty.validation import check_flags, check_labels, check_scores
 
 __all__ = [
@@ -155,7 +156,7 @@ def class_at_referral(
         uncertainty: (N,), larger is less sure and referred first.
         predicted: (N,), the class that the image is called, an index.
         labels: (N,), the right class, an index.
-        class_index: the class of concern, such as melanoma.
+        class_index: the class of concern, such as melanoma; a warning says when no image is of it.
         rates: shares referred, each in [0, 1).
 
     Raises:
@@ -179,6 +180,12 @@ def class_at_referral(
     kept = _expected_count(score, of_class)[kept_images]
     right = _expected_count(score, found)[kept_images]
     count = int(of_class.sum())
+    if not count:
+        warnings.warn(
+            f"no image is of class {class_index} (`class_index`; `labels` go up to "
+            f"{_highest(labels)}), so its referral is NaN",
+            stacklevel=2,
+        )
     with np.errstate(invalid="ignore", divide="ignore"):
         missed = np.maximum(kept - right, 0.0) / count
         return ClassReferral(shares, kept / count, right / kept, missed, count)
@@ -200,16 +207,13 @@ def _num_kept(rate: float, num_images: int) -> int:
 def check_rates(rates: Sequence[float]) -> NDArray[np.float64]:
     """Referral rates as float64 (T,), each at least 0 and below 1."""
     for rate in rates:
-        if not 0.0 <= rate < 1.0:
-            hint = " Is it a percentage?" if rate > 1 else ""
-            raise InputError(f"`rate` must be at least 0 and below 1; got {rate}.{hint}")
+        check_share("rate", rate, bounds="[)")
     return np.asarray(rates, dtype=np.float64)
 
 
 def check_class_index(class_index: int) -> None:
     """Refuses the index of no class."""
-    if class_index < 0:
-        raise InputError(f"`class_index` must not be negative; got {class_index}.")
+    check_whole_number("class_index", class_index)
 
 
 def check_calls(

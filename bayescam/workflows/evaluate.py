@@ -37,7 +37,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayescam.types import InputError
+from bayescam.types import check_share
 from bayescam.uncertainty import Calibration, reliability_curve
 from bayescam.workflows.acting import act_on_images, describe_acting
 from bayescam.workflows.calibrating import describe_fit, fit_rows
@@ -107,7 +107,7 @@ def evaluate_folder(
         InputError: a folder or an option does not fit, or no image can be scored.
     """
     for name, share in (("coverage", coverage), ("target_risk", target_risk)):
-        _check_share(name, share)
+        check_share(name, share)
     analysis = load_analysis(folder)
     names = analysis.class_names
     concern = find_class(class_of_concern, names)
@@ -122,7 +122,7 @@ def evaluate_folder(
     judged = {state: judge_images(analysis, parts.scored, fit) for state, fit in states.items()}
     state, reported = list(judged.items())[-1]
     images = measure_images(analysis, parts.scored, fitted, reported)
-    measures = summarize_measures(images, reported, names, len(analysis.logits))
+    measures = summarize_measures(images, reported, analysis)
     notes = [*parts.notes, *fit_notes, *draw_notes(len(analysis.logits), measures["draws"])]
 
     conformal = rule = half = acting = None
@@ -225,9 +225,3 @@ def _draw(
         draw_missed_figure(reported, concern, names, folder, seed=seed)
     if evaluation["conformal"] is not None:
         draw_sets_figure(evaluation["conformal"], names, folder)
-
-
-def _check_share(name: str, share: float) -> None:
-    if not 0.0 < share < 1.0:
-        hint = " Is it a percentage?" if share >= 1 else ""
-        raise InputError(f"`{name}` must lie strictly between 0 and 1; got {share}.{hint}")

@@ -168,7 +168,7 @@ def _page(
         "Probabilities are those of the posterior draws before calibration; maps are of the logit."
     ]
     shown = softmax(analysis.logits[:, rows].astype(np.float64), axis=-1)
-    line = check_draws(shown, measures=PRINTED_MEASURES)
+    line = check_draws(shown, measures=PRINTED_MEASURES, unit=analysis.draws_are)
     notes += [] if line is None else [f"Of the cases shown here: {line}"]
     notes += [] if evaluation is None else _evaluation_notes(evaluation)
     if unread:

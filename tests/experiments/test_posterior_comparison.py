@@ -27,6 +27,7 @@ from bayescam.uncertainty import cross_fit_logits
 pytestmark = pytest.mark.filterwarnings(  # a hundred phantoms leave rare classes out
     "ignore:.*(no validation image is of|temperature ended on its bound)"
 )
+
 SMALL = {"splits": (0,), "seeds": (0, 1), "num_samples": 6, "num_foreign": 20, "epochs": 2}
 
 

@@ -12,6 +12,10 @@ import skin_lesions as study
 
 from bayescam.data import write_phantoms
 
+pytestmark = pytest.mark.filterwarnings(  # of a few images
+    "ignore:.*a class without images:UserWarning", "ignore:.*ended on its bound:UserWarning"
+)
+
 
 @pytest.mark.filterwarnings("ignore:.*(no validation image is of|temperature ended on its bound)")
 def test_the_table_is_the_mean_of_the_splits_and_done_seeds_are_kept(tmp_path, capsys):

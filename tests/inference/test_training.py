@@ -13,10 +13,11 @@ import tf_keras
 
 from bayescam.inference.draws import run_suffix
 from bayescam.inference.features import FeatureCache, TrainingImages, cache_features
+from bayescam.inference.head_training import fit_head
 from bayescam.inference.posterior import draw_posterior
 from bayescam.inference.split import split_network
 from bayescam.inference.stages import plan_stages
-from bayescam.inference.training import TrainingSettings, fit_classifier, fit_head
+from bayescam.inference.training import TrainingSettings, fit_classifier
 from bayescam.models import adapt_model, build_classifier
 from bayescam.types import InputError
 from tests.networks import NAMES, SHAPE

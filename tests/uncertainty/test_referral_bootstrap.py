@@ -39,6 +39,7 @@ def test_resamples_are_those_of_images_listed_again_and_again(name: str) -> None
     assert (found.aurc, found.excess_aurc) == (whole.aurc, whole.excess_aurc)
 
 
+@pytest.mark.filterwarnings("ignore:no image is of class 2")  # in some resamples
 @pytest.mark.parametrize("name", ["fine", "tied", "constant"])
 def test_rates_are_those_of_images_listed_again_and_again(name: str) -> None:
     """Few images of a class: some resamples have none of it."""
@@ -125,8 +126,12 @@ def test_bad_input_is_refused() -> None:
         bootstrap_aurc({}, correct, groups)
     with pytest.raises(InputError, match="at least two groups"):
         bootstrap_aurc(scores, correct, np.zeros(60))
-    with pytest.raises(InputError, match="one finite number"):
+    with pytest.raises(InputError, match="`uncertainty` must be finite"):
         bootstrap_aurc({"broken": np.full(60, np.nan)}, correct, groups)
+    with pytest.raises(InputError, match="`num_resamples` must be a whole number, 1 or.*got 10.5"):
+        bootstrap_aurc(scores, correct, groups, num_resamples=10.5)
+    with pytest.raises(InputError, match="`seed` must be a whole number, 0 or more; got -1"):
+        bootstrap_aurc(scores, correct, groups, seed=-1)
     calls = np.zeros(60, int)
     with pytest.raises(InputError, match="`scores` must hold at least one"):
         bootstrap_at_referral({}, calls, calls, groups, class_index=0, rates=[0.1])
