@@ -69,6 +69,7 @@ from bayescam.uncertainty.scoring import (
     score_predictions,
 )
 from bayescam.uncertainty.shift import ShiftDetection, detect_shift, detect_shift_by_score
+from bayescam.uncertainty.shift_bootstrap import ShiftResamples, bootstrap_shift
 from bayescam.uncertainty.variation import variation_ratio
 
 __all__ = [
@@ -98,6 +99,7 @@ __all__ = [
     "SetScores",
     "SetSummary",
     "ShiftDetection",
+    "ShiftResamples",
     "TOLERANCES",
     "Tolerance",
     "VarianceSplit",
@@ -105,6 +107,7 @@ __all__ = [
     "bootstrap_at_referral",
     "bootstrap_aurc",
     "bootstrap_auroc",
+    "bootstrap_shift",
     "brier_decomposition",
     "calibration_error_by_chance",
     "check_draws",

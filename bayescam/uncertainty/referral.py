@@ -135,7 +135,7 @@ def accuracy_at_referral(uncertainty: ArrayLike, correct: ArrayLike, rate: float
     Raises:
         InputError: as `risk_coverage`, or `rate` outside [0, 1).
     """
-    _check_rate(rate)
+    check_rates([rate])
     curve = risk_coverage(uncertainty, correct)
     return float(1.0 - curve.risk[_num_kept(rate, len(curve.risk)) - 1])
 
@@ -170,12 +170,11 @@ def class_at_referral(
         >>> result.missed_silently.round(2), result.sensitivity.round(2)
         (array([0.67, 0.33]), array([0.33, 0.5 ]))
     """
-    for rate in rates:
-        _check_rate(rate)
-    check_whole_number("class_index", class_index)
+    shares = check_rates(rates)
+    check_class_index(class_index)
     score = check_scores(uncertainty, name="uncertainty")
-    of_class = check_labels(labels, len(score), _highest(labels) + 1) == class_index
-    called = check_labels(predicted, len(score), _highest(predicted) + 1, name="predicted")
+    called, truth = check_calls(predicted, labels, len(score))
+    of_class = truth == class_index
     found = of_class & (called == class_index)
     kept_images = np.array([_num_kept(rate, len(score)) for rate in rates], dtype=np.int64)
     kept = _expected_count(score, of_class)[kept_images]
@@ -189,7 +188,7 @@ def class_at_referral(
         )
     with np.errstate(invalid="ignore", divide="ignore"):
         missed = np.maximum(kept - right, 0.0) / count
-        return ClassReferral(np.asarray(rates, float), kept / count, right / kept, missed, count)
+        return ClassReferral(shares, kept / count, right / kept, missed, count)
 
 
 def _expected_count(score: NDArray[np.float64], flag: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -205,8 +204,24 @@ def _num_kept(rate: float, num_images: int) -> int:
     return num_images - int(np.floor(rate * num_images + 1e-9))
 
 
-def _check_rate(rate: float) -> None:
-    check_share("rate", rate, bounds="[)")
+def check_rates(rates: Sequence[float]) -> NDArray[np.float64]:
+    """Referral rates as float64 (T,), each at least 0 and below 1."""
+    for rate in rates:
+        check_share("rate", rate, bounds="[)")
+    return np.asarray(rates, dtype=np.float64)
+
+
+def check_class_index(class_index: int) -> None:
+    """Refuses the index of no class."""
+    check_whole_number("class_index", class_index)
+
+
+def check_calls(
+    predicted: ArrayLike, labels: ArrayLike, num_images: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The class that each image is called, and the right one: indices, both (N,)."""
+    truth = check_labels(labels, num_images, _highest(labels) + 1)
+    return check_labels(predicted, num_images, _highest(predicted) + 1, name="predicted"), truth
 
 
 def _highest(indices: ArrayLike) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +17,7 @@ __all__ = [
     "check_labels",
     "check_logits",
     "check_mean_probs",
+    "check_named_scores",
     "check_probs",
     "check_scores",
     "check_several_draws",
@@ -178,6 +179,23 @@ def check_several_groups(
     if codes.max() == 0:
         raise InputError(f"`{name}` must name at least two groups; all images are of one.")
     return codes
+
+
+def check_named_scores(
+    scores: Mapping[str, ArrayLike], *, name: str = "scores"
+) -> dict[str, NDArray[np.float64]]:
+    """Scores by name, all of the same N images: float64 (N,) each.
+
+    Raises:
+        InputError: none, another number of images in one than in another, or as `check_scores`.
+    """
+    if not scores:
+        raise InputError(f"`{name}` must hold at least one score by name; it is empty.")
+    checked = {score: check_scores(values, name=score) for score, values in scores.items()}
+    sizes = {score: len(values) for score, values in checked.items()}
+    if len(set(sizes.values())) > 1:
+        raise InputError(f"`{name}` must be of the same images; got {sizes}.")
+    return checked
 
 
 def check_flags(values: ArrayLike, num_images: int, *, name: str) -> NDArray[np.bool_]:
