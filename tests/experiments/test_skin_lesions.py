@@ -17,6 +17,21 @@ pytestmark = pytest.mark.filterwarnings(  # of a few images
 )
 
 
+def records_of(config, path):
+    """The test images of a split."""
+    records = study.bc.read_ham10000(config.data)
+    shares = dict(zip(("train", "val", "test"), config.fractions, strict=True))
+    split = study.bc.split_records(records, fractions=shares, seed=int(path.stem[-1]))
+    return split[split["split"] == "test"]
+
+
+def logits_of(home, records):
+    """Logits (N, K) of a network, the mean over the evaluated views of the images."""
+    model = study.bc.load_model(home / "model.keras")
+    views = study.evaluated_views(study.bc.load_images(records["path"], (32, 32)))
+    return np.mean([model.predict(np.asarray(view), verbose=0) for view in views], axis=0)
+
+
 @pytest.mark.filterwarnings("ignore:.*(no validation image is of|temperature ended on its bound)")
 def test_the_table_is_the_mean_of_the_splits_and_done_seeds_are_kept(tmp_path, capsys):
     root = write_phantoms(tmp_path / "skin", kind="skin", num_images=140, seed=0)
@@ -30,6 +45,7 @@ def test_the_table_is_the_mean_of_the_splits_and_done_seeds_are_kept(tmp_path, c
         prior_sds=(0.15,),
         num_samples=5,
         fractions=(0.5, 0.25, 0.25),
+        networks=2,
         seeds=(0, 1),
     )
     table = study.main(config, tmp_path / "out")
@@ -39,6 +55,10 @@ def test_the_table_is_the_mean_of_the_splits_and_done_seeds_are_kept(tmp_path, c
         with np.load(path) as run:
             assert not {*run["groups/val"]} & {*run["groups/test"]}
             assert run["flipout, prior sd 0.15/test"].shape[0] == 5
+            first, second = run["networks together/test"]
+            np.testing.assert_array_equal(first, run["dense, fine-tuned/test"][0])
+            home = path.with_suffix("") / "network_1"
+            np.testing.assert_allclose(second, logits_of(home, records_of(config, path)), atol=0.02)
             predicted = study.mean_probs(run["dense/test"]).argmax(axis=1)
             accuracies.append((predicted == run["labels/test"]).mean())
     assert table.loc["dense", "accuracy"].startswith(f"{np.mean(accuracies):.3f} [")
@@ -53,7 +73,8 @@ def test_the_table_is_the_mean_of_the_splits_and_done_seeds_are_kept(tmp_path, c
     again = study.main(config, tmp_path / "out")
     assert [path.stat().st_mtime_ns for path in paths] == written
     assert again.equals(table)
-    kept = tmp_path / "out" / "seed_0" / "features.npz"
+    assert not (tmp_path / "out" / "seed_0" / "features").exists()
+    kept = tmp_path / "out" / "seed_0" / "network_0" / "features.npz"
     tuned = kept.stat().st_mtime_ns
     with np.load(paths[0]) as run:
         before = dict(run)

@@ -126,7 +126,7 @@ def test_bad_input_is_refused() -> None:
         bootstrap_aurc({}, correct, groups)
     with pytest.raises(InputError, match="at least two groups"):
         bootstrap_aurc(scores, correct, np.zeros(60))
-    with pytest.raises(InputError, match="`uncertainty` must be finite"):
+    with pytest.raises(InputError, match="`broken` must be finite"):
         bootstrap_aurc({"broken": np.full(60, np.nan)}, correct, groups)
     with pytest.raises(InputError, match="`num_resamples` must be a whole number, 1 or.*got 10.5"):
         bootstrap_aurc(scores, correct, groups, num_resamples=10.5)
@@ -139,7 +139,7 @@ def test_bad_input_is_refused() -> None:
         bootstrap_at_referral(scores, calls, calls, groups, class_index=0, rates=[10])
     with pytest.raises(InputError, match="at least two groups"):
         bootstrap_at_referral(scores, calls, calls, calls, class_index=0, rates=[0.1])
-    with pytest.raises(InputError, match="`class_index` must not be negative; got -1"):
+    with pytest.raises(InputError, match="`class_index` must be a whole number, 0 or more; got -1"):
         bootstrap_at_referral(scores, calls, calls, groups, class_index=-1, rates=[0.1])
     with pytest.raises(InputError, match=r"`predicted` must have shape \(60,\); got \(3,\)"):
         bootstrap_at_referral(scores, calls[:3], calls, groups, class_index=0, rates=[0.1])

@@ -30,7 +30,8 @@ def test_one_group_has_numbers_without_bounds() -> None:
 
 def test_a_class_without_images_has_no_numbers_and_the_others_are_as_before() -> None:
     images = judged(np.arange(40) // 2)
-    found = referral_by_score(images, 2, seed=0)
+    with pytest.warns(UserWarning, match="no image is of class 2"):
+        found = referral_by_score(images, 2, seed=0)
     for score, part in referral_by_score(images, None, seed=0).items():
         assert found[score]["accuracy_at_referral"] == part["accuracy_at_referral"]
         for interval in found[score]["concern"]["missed_silently"].values():
