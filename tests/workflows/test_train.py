@@ -185,9 +185,8 @@ def test_defaults_are_said_once() -> None:
         if name in command:
             assert command[name].default == value, name
     model = ModelConfig()
-    builder = (
-        inspect.signature(build_classifier).parameters | inspect.signature(add_head).parameters
-    )
+    makers = [inspect.signature(make).parameters for make in (add_head, build_classifier)]
+    builder = {**makers[0], **makers[1]}
     for name in ("head", "weights", "input_shape", "pooling", "hidden_units", "prior_sd"):
         assert builder[name].default == getattr(model, name), name
     for name in ("backbone", "head", "weights", "pooling", "prior_sd"):
