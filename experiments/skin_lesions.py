@@ -4,11 +4,11 @@ The system of *Medical image analysis using probabilistic layers and Grad-CAM* (
 lesion-disjoint splits. For each split the backbone is fine-tuned with a dense head; then both
 heads are trained on the same features of that backbone, so that they differ in nothing else. The
 dense head with the mean weights of the one before and the one after is a row of its own (Wortsman
-et al., *Model soups*, ICML 2022). With `--networks 3` the backbone is fine-tuned three times on
+et al., *Model soups*, ICML 2022). The backbone is fine-tuned three times (`--networks`) on
 each split, from other heads and in another order; together they are an ensemble of whole networks
 (Lakshminarayanan et al., NeurIPS 2017), and the heads stand on the first. What lies below the
 fine-tuned layers runs once for all.
-Evaluated images are shown in eight views (mirror images, whole and enlarged), whose logits are
+Evaluated images are shown in four views (mirror images, whole and enlarged), whose logits are
 averaged within each draw. Within each split, prior and calibration are chosen by cross-fitting on
 its validation images; the test split is opened once, at the end. The tuned networks, their
 features and the results of a split are kept, so that a run that was stopped carries on.
@@ -60,11 +60,14 @@ from bayescam.workflows.folders import data_fingerprint
 from bayescam.workflows.train import training_images
 
 CLASS_NAMES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
-MIRRORS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
-ZOOMS = (1.0, 0.84)  # share of each side that is shown; the training views show about 0.9
+EVALUATED_VIEWS = (  # share of each side that is shown, then the directions of rows and columns
+    (1.0, 1, 1),
+    (1.0, -1, -1),
+    (0.84, 1, -1),
+    (0.84, -1, 1),
+)
 BIAS_PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 1e6)
 LEAST_BALANCED_ACCURACY = 0.62
-NUM_EVALUATED = len(ZOOMS) * len(MIRRORS)
 TUNED_HEAD, MEAN_HEAD, ENSEMBLE = "dense, fine-tuned", "dense, mean of both", "networks together"
 
 Floats = NDArray[np.float64]
@@ -77,16 +80,16 @@ class Config:
     data: str
     weights: str | None = None
     backbone: str = "squeezenet"
-    input_shape: tuple[int, int, int] = (150, 200, 3)
-    fine_tune_layers: int = 58
-    epochs: int = 12
+    input_shape: tuple[int, int, int] = (225, 300, 3)
+    fine_tune_layers: int = 43
+    epochs: int = 6
     learning_rate: float = 3e-4
-    num_views: int = 12
+    num_views: int = 6
     head_views: int = 4
     prior_sds: tuple[float, ...] = (0.02, 0.05, 0.15)
     num_samples: int = 100
-    fractions: tuple[float, float, float] = (0.75, 0.10, 0.15)
-    networks: int = 1
+    fractions: tuple[float, float, float] = (0.70, 0.10, 0.20)
+    networks: int = 3
     seeds: tuple[int, ...] = (0, 1, 2)
     splits: tuple[str, ...] = ("val", "test")
 
@@ -180,7 +183,7 @@ def train_heads(
 
 
 def seen_of(features: dict[str, Floats], config: Config) -> dict[str, Floats]:
-    """Features (8, N, F) of the evaluated views, by split."""
+    """Features (4, N, F) of the evaluated views, by split."""
     return {split: features[f"seen/{split}"] for split in config.splits}
 
 
@@ -194,7 +197,7 @@ def tuned_features(
 ) -> tuple[tf_keras.Model, dict[str, Floats]]:
     """A fine-tuned network and its features, made once and kept.
 
-    "seen/val" and "seen/test" (8, N, F) are those of the evaluated views; the first network's
+    "seen/val" and "seen/test" (4, N, F) are those of the evaluated views; the first network's
     "train" (V, N, F) and "val" (1, N, F) are for training other heads.
     """
     home = folder / f"network_{number}"
@@ -208,7 +211,7 @@ def tuned_features(
         for split in config.splits:
             cache = result.frozen.cache(
                 evaluated_images(model, parts[split]),
-                NUM_EVALUATED,
+                len(EVALUATED_VIEWS),
                 path=folder / "features" / f"seen {split}.npy",
                 report=reporter(f"seed {seed}: {split} images", console),
             )
@@ -313,20 +316,20 @@ def evaluated_images(model: tf_keras.Model, records: pd.DataFrame) -> TrainingIm
         if loader.skipped:
             raise bc.InputError(f"{loader.skipped[0].path}: {loader.skipped[0].reason}")
 
-    fingerprint = f"{data_fingerprint(records)} in {NUM_EVALUATED} evaluated views"
+    fingerprint = f"{data_fingerprint(records)} as {EVALUATED_VIEWS}"
     return TrainingImages(batches, label_codes(records), fingerprint)
 
 
 def evaluated_view(images: NDArray[np.uint8], view: int) -> tf.Tensor:
-    """The images, or their enlarged middle, or a mirror image of one, float32 (N, H, W, 3)."""
-    zoom, (y, x) = ZOOMS[view // len(MIRRORS)], MIRRORS[view % len(MIRRORS)]
+    """The images or a mirror image, whole or their enlarged middle, float32 (N, H, W, 3)."""
+    zoom, y, x = EVALUATED_VIEWS[view]
     scaled = tf.image.resize(tf.image.central_crop(images, zoom), images.shape[1:3])
     return scaled[:, ::y, ::x]
 
 
 def evaluated_views(images: NDArray[np.uint8]) -> list[tf.Tensor]:
     """All evaluated views of images."""
-    return [evaluated_view(images, view) for view in range(NUM_EVALUATED)]
+    return [evaluated_view(images, view) for view in range(len(EVALUATED_VIEWS))]
 
 
 def head_logits(
