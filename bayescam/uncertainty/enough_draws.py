@@ -50,7 +50,7 @@ TOLERANCES: Mapping[str, Tolerance] = MappingProxyType(
         "class_overlap": _SHARE,
         "predictive_entropy": _LEVEL,
         "expected_entropy": _LEVEL,
-        "sd_probs": _LEVEL,
+        "sd_probs": _SPREAD,
         "labelwise_aleatoric": _LEVEL,
         "total_variance": _LEVEL,
         "aleatoric_variance": _LEVEL,
