@@ -48,8 +48,9 @@ def test_validation_groups_that_are_scored_are_named_and_fit_nothing(
     groups = load_analysis(folders["test"]).predictions["group"]
     table.loc[:2, "group"] = groups.iloc[0]
     table.to_parquet(folder / "predictions.parquet")
+    scored = shutil.copytree(folders["test"], tmp_path / "test")
     with pytest.warns(UserWarning, match=f"1 groups .*: {groups.iloc[0]}. Their 3 validation"):
-        found = evaluate_folder(folders["test"], calibration=folder, seed=5)
+        found = evaluate_folder(scored, calibration=folder, seed=5)
     numbers = found["parts"]
     parts = choose_parts(load_analysis(folders["test"]), folder, seed=5)
     assert not set(parts.calibrating) & {0, 1, 2}
