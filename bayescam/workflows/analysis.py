@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -18,22 +18,20 @@ from bayescam.workflows.folders import package_versions
 if TYPE_CHECKING:
     import tf_keras
 
-    from bayescam.explain import CamExplainer
+    from bayescam.explain import CamExplainer, CamMethod, Target
     from bayescam.models import ModelEnsemble
 
 __all__ = [
     "PRINTED_MEASURES",
-    "Method",
     "analyze",
     "draw_members",
+    "explained_targets",
     "explain_padded",
     "make_explainer",
     "summarize",
     "summarize_logits",
-    "target_indices",
 ]
 
-Method = Literal["gradcam"]
 PRINTED_MEASURES = (
     "predictive_entropy",
     "expected_entropy",
@@ -53,8 +51,8 @@ def analyze(
     num_samples: int = 100,
     seed: int = 0,
     targets: Literal["all"] | Sequence[str | int] = "all",
-    method: Method = "gradcam",
-    target_layer: str | None = None,
+    method: CamMethod = "gradcam",
+    target_layer: str | Sequence[str] | None = None,
     batch_size: int = 32,
 ) -> xr.Dataset:
     """Return draws of the logits and of the class activation maps of images.
@@ -68,17 +66,22 @@ def analyze(
         num_samples: how many posterior draws, S. A model with nothing random has one, an ensemble
             of M such models M; `num_samples` in the attributes says how many there are.
         seed: key of the draws; more draws with the same seed begin with the same ones.
-        targets: classes whose maps are made, by name or index; "all" of them by default.
-        method: "gradcam" (Selvaraju et al. 2017, equations 1 and 2, of the logit).
+        targets: what the maps explain: logits of classes, by name or index, "all" of them by
+            default; "mel - nv" (a contrast), "probability(mel)", "log_odds(mel)",
+            "predictive_entropy" or "mutual_information" (where in the image is the doubt?).
+        method: one of `bayescam.explain.CAM_METHODS`, each with its paper there; "gradcam"
+            (Selvaraju et al. 2017, equations 1 and 2) by default.
         target_layer: name of the layer whose maps are weighted; by default the last maps before
-            the head's pooling.
+            the head's pooling. Several names are explained in one pass.
         batch_size: images at a time.
 
     Returns:
         `logits` (draw, image, class) and `cam` (draw, image, target, row, column), float32; maps
-        are signed, unnormalised and at the resolution of the layer. Attributes: `seed`,
-        `num_samples`, `layer`, `method` and versions. The draws of an ensemble have a coordinate
-        `member`: which model each is of.
+        are signed, unnormalised and at the resolution of the layer. Of several layers there is
+        `cam_<layer>` with axes of its own, `row_<layer>` and `column_<layer>`. The map of an
+        uncertainty is the mean of `cam` over the draws; each draw is what it adds. Attributes:
+        `seed`, `num_samples`, `layer`, `method` and versions. The draws of an ensemble have a
+        coordinate `member`: which model each is of.
 
     Raises:
         InputError: if an argument does not fit; the line says which and why.
@@ -95,7 +98,7 @@ def analyze(
         target_layer=target_layer,
     )
     parts = list(_explain_batches(explainer, images, batch_size))
-    return _name_axes(model, explainer, parts, method)
+    return _name_axes(model, explainer, parts)
 
 
 def make_explainer(
@@ -104,20 +107,19 @@ def make_explainer(
     num_samples: int,
     seed: int,
     targets: Literal["all"] | Sequence[str | int] = "all",
-    method: Method = "gradcam",
-    target_layer: str | None = None,
+    method: CamMethod = "gradcam",
+    target_layer: str | Sequence[str] | None = None,
 ) -> CamExplainer:
     """Return the function from images to draws of logits and maps; arguments as in `analyze`."""
     from bayescam.explain import CamExplainer
     from bayescam.inference import draw_posterior
     from bayescam.models import class_names
 
-    if method not in get_args(Method):
-        raise InputError(f"`method` must be one of {', '.join(get_args(Method))}; got {method!r}")
     return CamExplainer(
         draw_posterior(model, num_samples, seed=seed),
-        targets=target_indices(targets, class_names(model)),
+        targets=explained_targets(targets, class_names(model)),
         target_layer=target_layer,
+        method=method,
     )
 
 
@@ -131,31 +133,28 @@ def draw_members(explainer: CamExplainer) -> list[str] | None:
     return [draws.names[s % len(draws.names)] for s in range(len(draws))]
 
 
-def target_indices(
+def explained_targets(
     targets: Literal["all"] | Sequence[str | int], names: Sequence[str]
-) -> tuple[int, ...]:
-    """Return the class indices that `targets` names.
+) -> tuple[Target, ...]:
+    """Return the scores that `targets` names: all classes, or some by name, index or expression."""
+    from bayescam.explain import Target, parse_target
 
-    Example:
-        >>> target_indices(["mel", 0], ["nv", "mel"])
-        (1, 0)
-    """
     if isinstance(targets, str):
         if targets != "all":
             raise InputError(
-                f'`targets` must be "all" or a list of classes; got {targets!r}. '
-                f"Did you mean [{targets!r}]?"
+                f'`targets` must be "all" or a list; got {targets!r}. Did you mean [{targets!r}]?'
             )
-        return tuple(range(len(names)))
-    unknown = [
-        t for t in targets if (t not in names if isinstance(t, str) else not 0 <= t < len(names))
-    ]
+        targets = range(len(names))
+    unknown = [t for t in targets if not isinstance(t, str) and not 0 <= t < len(names)]
     if unknown or not len(targets):
         raise InputError(
             f"`targets` must be classes of the model ({', '.join(names)}) or their indices; "
             f"got {unknown[0] if unknown else list(targets)!r}"
         )
-    return tuple(list(names).index(t) if isinstance(t, str) else int(t) for t in targets)
+    return tuple(
+        parse_target(t, names) if isinstance(t, str) else Target.of_class(int(t), names[int(t)])
+        for t in targets
+    )
 
 
 def explain_padded(explainer: CamExplainer, images: Array, batch_size: int) -> CamDraws:
@@ -168,7 +167,8 @@ def explain_padded(explainer: CamExplainer, images: Array, batch_size: int) -> C
         return explainer(images)
     padded = np.concatenate([images, np.repeat(images[:1], batch_size - count, axis=0)])
     full = explainer(padded)
-    return CamDraws(full.logits[:, :count], full.cams[:, :count], full.features[:count])
+    layers = {name: maps[:, :count] for name, maps in full.layers.items()}
+    return CamDraws(full.logits[:, :count], layers, full.features[:count])
 
 
 def summarize(dataset: xr.Dataset, *, level: float = 0.95) -> pd.DataFrame:
@@ -234,32 +234,31 @@ def _name_axes(
     model: tf_keras.Model | ModelEnsemble,
     explainer: CamExplainer,
     parts: list[CamDraws],
-    method: str,
 ) -> xr.Dataset:
     from bayescam.models import class_names
 
     names = class_names(model)
     members = draw_members(explainer)
     logits = _join([part.logits for part in parts])
+    layers = explainer.target_layers
+    maps = {}
+    for layer in layers:
+        suffix = "" if len(layers) == 1 else f"_{layer}"
+        axes = ("draw", "image", "target", f"row{suffix}", f"column{suffix}")
+        maps[f"cam{suffix}"] = (axes, _join([part.layers[layer] for part in parts]))
     return xr.Dataset(
-        {
-            "logits": (("draw", "image", "class"), logits),
-            "cam": (
-                ("draw", "image", "target", "row", "column"),
-                _join([part.cams for part in parts]),
-            ),
-        },
+        {"logits": (("draw", "image", "class"), logits), **maps},
         coords={
             "image": np.arange(logits.shape[1]),
             "class": list(names),
-            "target": [names[k] for k in explainer.targets],
+            "target": [target.name for target in explainer.targets],
             **({} if members is None else {"member": ("draw", members)}),
         },
         attrs={
             "seed": explainer.draws.seed,
             "num_samples": explainer.draws.num_samples,
-            "layer": explainer.target_layer,
-            "method": method,
+            "layer": ", ".join(explainer.target_layers),
+            "method": explainer.method,
             **{f"version_{name}": number for name, number in package_versions().items()},
         },
     )

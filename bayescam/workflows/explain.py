@@ -125,12 +125,12 @@ def _draw_batch(
     folder: Path,
 ) -> None:
     statistics = summarize_maps(draws.cams)
+    places = {target.name: place for place, target in enumerate(explainer.targets)}
     probs = softmax(draws.logits.astype(np.float64), axis=-1)
     for row, (path, figure, predicted) in enumerate(
         zip(table["path"], table["figure"], table["predicted"], strict=True)
     ):
-        place = explainer.targets.index(list(names).index(predicted))
-        summary = map_summary(statistics, predicted, row, place)
+        summary = map_summary(statistics, predicted, row, places[predicted])
         _draw_image(folder / figure, path, probs[:, row], names, summary)
 
 

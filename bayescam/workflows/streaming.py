@@ -201,7 +201,7 @@ def _open_store(
         path,
         layout,
         class_names=names,
-        target_names=[names[k] for k in explainer.targets],
+        target_names=[target.name for target in explainer.targets],
         members=draw_members(explainer),
         attributes={
             "seed": explainer.draws.seed,
