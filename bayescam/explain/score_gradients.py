@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from bayescam.explain.targets import Target, linear_slopes, score_slopes
@@ -42,7 +43,7 @@ def score_gradients(
         return _jacobian(split, features, weights, slopes)
     jacobian = _jacobian(split, features, weights, tf.eye(split.num_classes))
     num_samples, _, num_classes = jacobian.shape[:3]
-    flat = tf.reshape(jacobian, (num_samples, -1, num_classes, shape.num_elements()))
+    flat = tf.reshape(jacobian, (num_samples, -1, num_classes, int(np.prod(shape))))
     slopes = score_slopes(targets, run_suffix(split, features, weights), log_mean_probs)
     if split.is_affine:
         gradients = tf.einsum("sntk,skf->sntf", slopes, flat[:, 0])
