@@ -95,7 +95,7 @@ def test_a_dense_head_has_one_draw_and_says_so(images) -> None:
         ({"targets": ["melanoma"]}, r"`targets` must be classes .*nv, mel, bkl.*'melanoma'"),
         ({"targets": [3]}, "`targets`.*got 3"),
         ({"targets": []}, "`targets`"),
-        ({"method": "lime"}, "`method` must be one of gradcam; got 'lime'"),
+        ({"method": "lime"}, "`method` must be one of gradcam, cam, .*; got .lime."),
         ({"batch_size": 0}, "`batch_size` must be at least 1; got 0"),
         ({"num_samples": 0}, "`num_samples` must be at least 1"),
         ({"target_layer": "nowhere"}, "nowhere"),
