@@ -216,7 +216,11 @@ def train(
     ] = 0.5,
     num_members: Annotated[int, typer.Option(min=2, help="Heads of an ensemble.")] = 5,
     covariance: Annotated[
-        Literal["kronecker", "full", "diagonal"], typer.Option(help="Of a Laplace head.")
+        Literal["kronecker", "full", "diagonal"],
+        typer.Option(
+            help="Of a laplace head. Its prior is --prior-sd, or without that the one of the "
+            "largest marginal likelihood; biases have none."
+        ),
     ] = "kronecker",
     augmentation: Annotated[
         Literal["none", "skin", "chest"], typer.Option(help="Random views of training images.")
@@ -350,7 +354,12 @@ def evaluate(
         Path | None, typer.Option(metavar="DIR", help="Analysis to calibrate with instead.")
     ] = None,
     ood: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Analysis of images from elsewhere.")
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder of bayescam analyze, by the same model, of images from elsewhere that "
+            "the scores shall tell apart, like --ood analyses/chest.  [default: none]",
+        ),
     ] = None,
     strata: Annotated[
         str | None,
@@ -361,10 +370,20 @@ def evaluate(
         typer.Option(metavar="CLASS", help="Class whose silent misses are counted, like mel."),
     ] = None,
     coverage: Annotated[
-        float, typer.Option(help="Share of conformal sets that shall hold the right class.")
+        float,
+        typer.Option(
+            metavar="SHARE",
+            help="Share of conformal sets that shall hold the right class, between 0 and 1, like "
+            "--coverage 0.95 for 95 %.",
+        ),
     ] = 0.9,
     target_risk: Annotated[
-        float, typer.Option(help="Error rate that the referral rule shall not exceed.")
+        float,
+        typer.Option(
+            metavar="SHARE",
+            help="Share of wrong ones among the images kept that the referral rule shall not "
+            "exceed, between 0 and 1, like --target-risk 0.05 for 5 %.",
+        ),
     ] = 0.1,
     seed: Seed = 0,
 ) -> None:

@@ -36,7 +36,6 @@ import zarr
 from help_format import HelpFormat
 from numpy.typing import NDArray
 from scipy.special import softmax
-from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -45,16 +44,17 @@ from bayescam.data.records import group_keys
 from bayescam.report import format_interval, to_markdown
 from bayescam.types import InputError
 from bayescam.uncertainty import (
+    bootstrap_aurc,
+    bootstrap_auroc,
     check_draws,
     class_overlap,
     cross_fit_logits,
     decompose,
     fit_calibration,
     refuse_shared_groups,
-    risk_coverage,
+    resample_interval,
     variation_ratio,
 )
-from bayescam.uncertainty.bootstrap import resample_groups
 from bayescam.workflows.finished import Analysis, load_analysis
 
 BASELINE = "1 - max probability"
@@ -139,16 +139,17 @@ def scores_of_parts(
     """Scores of validation and test images; no image is calibrated by its own label."""
     logits = {split: analysis.logits[:, part].astype(np.float64) for split, part in rows.items()}
     labels = {split: analysis.labels[part] for split, part in rows.items()}
+    val, names = (logits["val"], labels["val"]), analysis.class_names
     calibrated = {
-        "val": cross_fit_logits(logits["val"], labels["val"], val_groups, seed=seed),
-        "test": fit_calibration(logits["val"], labels["val"]).apply(logits["test"]),
+        "val": cross_fit_logits(*val, val_groups, seed=seed, class_names=names),
+        "test": fit_calibration(*val, class_names=names).apply(logits["test"]),
     }
     maps = read_map_scores(analysis)
-    val, test = (
+    scores = [
         scores_of(softmax(calibrated[split], axis=-1), labels[split], maps, rows[split])
         for split in ("val", "test")
-    )
-    return val, test
+    ]
+    return scores[0], scores[1]
 
 
 def scores_of(
@@ -241,20 +242,20 @@ def compare(
     """AUROC and AURC of each score, their differences from the baseline, and the verdict."""
     if wrong.all() or not wrong.any():
         raise InputError("the test images must hold right and wrong calls")
-    names, matrix = list(values), np.stack(list(values.values()))
-    estimate = judge(matrix, wrong)
-    resamples = np.array(
+    names, options = list(values), {"num_resamples": config.num_resamples, "seed": config.seed}
+    auroc = bootstrap_auroc(values, wrong, codes, **options)
+    aurc = bootstrap_aurc(values, ~wrong, codes, **options)
+    estimate = np.array([[auroc[name].auroc, aurc[name].aurc] for name in names])
+    resamples = np.stack(
         [
-            judge(matrix[:, index], wrong[index])
-            for counts in resample_groups(codes.max() + 1, config.num_resamples, seed=config.seed)
-            for index in (
-                np.repeat(np.arange(len(codes)), row[codes].astype(int)) for row in counts
-            )
-        ]
+            np.stack([auroc[name].resamples for name in names], axis=1),
+            np.stack([aurc[name].aurc_resamples for name in names], axis=1),
+        ],
+        axis=-1,
     )
     base = names.index(BASELINE)
     gap = estimate - estimate[base]
-    low, high = np.nanpercentile(resamples - resamples[:, [base]], [2.5, 97.5], axis=0)
+    low, high = resample_interval(gap, resamples - resamples[:, [base]])
     rows = {
         name: {
             "AUROC": estimate[i, 0],
@@ -270,17 +271,6 @@ def compare(
     blank = dict.fromkeys(("difference", "difference ", "verdict"), "")
     table = pd.DataFrame({BASELINE: {**first, **blank}, **rows}).T.infer_objects()
     return table[["AUROC", "difference", "AURC", "difference ", "verdict"]].rename_axis("score")
-
-
-def judge(scores: Floats, wrong: NDArray[np.bool_]) -> Floats:
-    """AUROC for errors and AURC (M, 2) of M scores (M, N); NaN where nothing or all is wrong."""
-    num_wrong = int(wrong.sum())
-    num_right = len(wrong) - num_wrong
-    if not (num_wrong and num_right):
-        return np.full((len(scores), 2), np.nan)
-    ranks = rankdata(scores, axis=1)[:, wrong].sum(axis=1)  # Mann-Whitney, ties half
-    auroc = (ranks - num_wrong * (num_wrong + 1) / 2) / (num_wrong * num_right)
-    return np.stack([auroc, [risk_coverage(score, ~wrong).aurc for score in scores]], axis=1)
 
 
 def verdict(low: Floats, high: Floats) -> str:

@@ -44,11 +44,13 @@ from bayescam.inference.features import FeatureCache
 from bayescam.inference.training import FitResult, TrainingSettings, fit_classifier, fit_head
 from bayescam.report import format_interval, to_markdown
 from bayescam.uncertainty import (
+    BIASED_SCORES,
     OVERALL_SCORES,
     BootstrapScores,
     cross_fit_logits,
     fit_calibration,
     group_bootstrap,
+    resample_interval,
     score_predictions,
 )
 from bayescam.workflows.train import training_images
@@ -296,18 +298,19 @@ def summarize_seeds(runs: Sequence[dict[str, Floats]], config: Config) -> pd.Dat
             ]
             estimates[row] = np.mean([part.estimate for part in scored], axis=0)
             resamples[row] = np.mean([part.resamples for part in scored], axis=0)
-    row = "flipout - dense, both calibrated"
+    difference = "flipout - dense, both calibrated"
     for kept in (estimates, resamples):
-        kept[row] = kept["flipout, calibrated"] - kept["dense, calibrated"]
-    table = {
-        row: {
-            score: format_interval(
-                estimates[row][i], *np.percentile(resamples[row][:, i], (2.5, 97.5))
-            )
-            for i, score in enumerate(OVERALL_SCORES)
-        }
-        for row in estimates
-    }
+        kept[difference] = kept["flipout, calibrated"] - kept["dense, calibrated"]
+    shown, table = slice(len(OVERALL_SCORES)), {}
+    for row in estimates:
+        lower, upper = resample_interval(
+            estimates[row][shown],
+            resamples[row][:, shown],
+            biased=np.isin(OVERALL_SCORES, BIASED_SCORES),
+            least=-np.inf if row == difference else 0.0,
+        )
+        cells = map(format_interval, estimates[row][shown], lower, upper)
+        table[row] = dict(zip(OVERALL_SCORES, cells, strict=True))
     chosen = ", ".join(prior.removeprefix("flipout, prior sd ") for prior in priors)
     return pd.DataFrame(table).T.rename_axis(f"mean of {len(runs)} splits; prior sd {chosen}")
 
@@ -333,8 +336,8 @@ def best_prior(run: dict[str, Floats], config: Config) -> str:
 
 def cross_fitted(run: dict[str, Floats], head: str, **options: float) -> Floats:
     """Calibrated validation probabilities, no image by a fit that saw its lesion."""
-    logits = cross_fit_logits(run[f"{head}/val"], run["labels/val"], run["groups/val"], **options)
-    return mean_probs(logits)
+    val = (run[f"{head}/val"], run["labels/val"], run["groups/val"])
+    return mean_probs(cross_fit_logits(*val, class_names=CLASS_NAMES, **options))
 
 
 def score_run(run: dict[str, Floats], head: str, *, calibrated: bool) -> BootstrapScores:
@@ -342,7 +345,8 @@ def score_run(run: dict[str, Floats], head: str, *, calibrated: bool) -> Bootstr
     logits = run[f"{head}/test"]
     if calibrated:
         penalty = choose_penalty(run, head)
-        fit = fit_calibration(run[f"{head}/val"], run["labels/val"], bias_penalty=penalty)
+        val = run[f"{head}/val"], run["labels/val"]
+        fit = fit_calibration(*val, bias_penalty=penalty, class_names=CLASS_NAMES)
         logits = fit.apply(logits)
     return group_bootstrap(mean_probs(logits), run["labels/test"], run["groups/test"], CLASS_NAMES)
 
@@ -378,6 +382,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Config, Path]:
     parser.add_argument("--input-shape", type=int, nargs=2, default=Config.input_shape[:2])
     parser.add_argument("--fine-tune-layers", type=int, default=Config.fine_tune_layers)
     parser.add_argument("--epochs", type=int, default=Config.epochs)
+    parser.add_argument("--learning-rate", type=float, default=Config.learning_rate)
     parser.add_argument("--num-views", type=int, default=Config.num_views)
     parser.add_argument(
         "--fractions", type=float, nargs=3, default=Config.fractions, help="of train, val and test"

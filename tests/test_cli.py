@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -38,9 +39,9 @@ def test_help_is_quick_and_loads_no_tensorflow() -> None:
     )
     seconds = []
     for _ in range(5):
-        started = time.perf_counter()
+        started = sum(os.times()[2:4])  # of the processor, whatever else runs on this machine
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        seconds.append(time.perf_counter() - started)
+        seconds.append(sum(os.times()[2:4]) - started)
         assert done.returncode == 0, done.stderr
         assert all(command in done.stdout for command in COMMANDS)
     assert min(seconds) < 0.5

@@ -1,10 +1,16 @@
 """The Laplace approximation of the last layer, put around its weights after training.
 
-The posterior is `N(W, (H + prior_precision)^-1)` with the generalised Gauss-Newton curvature
+The posterior is `N(W, (H + prior)^-1)` with the generalised Gauss-Newton curvature
 `H = sum_n (x_n x_n^T) kron C_n` of the negative log-likelihood: `x_n` the layer's inputs with a 1
 for the bias, `C_n = diag(p_n) - p_n p_n^T` that of a softmax (Daxberger et al. 2021, *Laplace
-redux*, equations 3 and 8; the Kronecker form is equation 7 of Ritter et al. 2018). The prior
-precision is the one with the largest marginal likelihood (*Laplace redux*, equation 6).
+redux*, equations 3 and 8; the Kronecker form is equation 7 of Ritter et al. 2018).
+
+The prior is that of the training. Weights trained with `N(0, prior_sd^2)` have its precision, so
+that they are the mode of the posterior around them. Weights trained without a prior get the one
+precision with the largest marginal likelihood (*Laplace redux*, equation 6). The bias is trained
+without a prior, so it has none here but for a bound: precision 1 around the trained bias, at the
+mean of the inputs. That is nothing beside the curvature of a class with some ten images, and
+keeps the bias of a class without any within a logit.
 """
 
 from __future__ import annotations
@@ -21,25 +27,29 @@ from bayescam.inference.elbo import class_weights
 from bayescam.inference.features import FeatureCache
 from bayescam.inference.split import split_network
 from bayescam.models.laplace import Covariance, LaplaceDense
+from bayescam.models.prior import GaussianPrior
 from bayescam.types import Array, InputError
 
 __all__ = ["Curvature", "best_prior_precision", "fit_laplace", "softmax_curvature"]
 
 _LARGEST = 6000  # weights of a full covariance: 36 million entries
 _BATCH = 4096
+_BIAS_PRECISION = 1.0
 
 
 @dataclass(frozen=True)
 class Curvature:
-    """Eigenvalues of the curvature and the bases in which it is diagonal.
+    """The curvature where it is diagonal: of the kernel, the bias integrated out, and of the bias.
 
     Attributes:
-        values: (F + 1, K), or (F K + K, 1) of the full one.
-        bases: Eigenvectors as columns: two of the Kronecker factors, one of the full curvature,
-            none of the diagonal one.
+        kernel: Eigenvalues (F, K), or (F K, 1) of the full one.
+        bias: Eigenvalues (K,) at the mean of the inputs.
+        bases: `A` and `B` of `LaplaceDense`: two of the Kronecker form, one of the full one, none
+            of the diagonal one, where kernel and bias are independent.
     """
 
-    values: Array
+    kernel: Array
+    bias: Array
     bases: tuple[Array, ...]
 
     @classmethod
@@ -54,27 +64,53 @@ class Curvature:
         Raises:
             InputError: If a full covariance would have more than 6000 weights.
         """
-        rows = np.concatenate([inputs, np.ones((len(inputs), 1))], axis=1)
         if covariance == "diagonal":
             each = np.einsum("nkk->nk", curvatures)
-            return cls(np.square(rows).T @ each, ())
+            return cls(np.square(inputs).T @ each, each.sum(axis=0), ())
+        mean = inputs.mean(axis=0)
+        centred = inputs - mean
         if covariance == "kronecker":
-            left, left_basis = np.linalg.eigh(rows.T @ rows)
+            left, left_basis = np.linalg.eigh(centred.T @ centred)
             right, right_basis = np.linalg.eigh(curvatures.mean(axis=0))
-            values = np.outer(np.maximum(left, 0), np.maximum(right, 0))
-            return cls(values, (left_basis, right_basis))
-        values, basis = np.linalg.eigh(_full(rows, curvatures))
-        return cls(np.maximum(values, 0)[:, None], (basis,))
+            right = np.maximum(right, 0)
+            bases = (_with_bias(left_basis, -mean @ left_basis, np.eye(1)), right_basis)
+            return cls(np.outer(np.maximum(left, 0), right), len(inputs) * right, bases)
+        return cls._full(centred, mean, curvatures)
+
+    @classmethod
+    def _full(cls, centred: Array, mean: Array, curvatures: Array) -> Curvature:
+        """Kernel and bias of one matrix: the Schur complement integrates the bias out."""
+        size, num_classes = centred.shape[1], curvatures.shape[1]
+        whole = _full(np.concatenate([centred, np.ones((len(centred), 1))], axis=1), curvatures)
+        cut = size * num_classes
+        bias, bias_basis = np.linalg.eigh(whole[cut:, cut:])
+        slope = np.linalg.solve(
+            whole[cut:, cut:] + _BIAS_PRECISION * np.eye(num_classes), whole[cut:, :cut]
+        )
+        values, basis = np.linalg.eigh(whole[:cut, :cut] - whole[:cut, cut:] @ slope)
+        follows = -slope @ basis - (mean @ basis.reshape(size, -1)).reshape(num_classes, -1)
+        return cls(
+            np.maximum(values, 0)[:, None],
+            np.maximum(bias, 0),
+            (_with_bias(basis, follows, bias_basis),),
+        )
 
     def sd(self, prior_precision: float) -> Array:
-        """Returns the standard deviations of the posterior in the bases, of the shape of values."""
-        return (self.values + prior_precision) ** -0.5
+        """Returns the standard deviations in the bases, as `LaplaceDense` keeps them."""
+        kernel = (self.kernel + prior_precision) ** -0.5
+        bias = (self.bias + _BIAS_PRECISION) ** -0.5
+        return np.concatenate([kernel, bias.reshape(-1, kernel.shape[1])])
 
 
 def fit_laplace(
     model: tf_keras.Model, features: FeatureCache, labels: Array, class_weight_power: float = 0.0
 ) -> float | None:
     """Puts a posterior around the weights of the last layer, and returns the prior precision.
+
+    That is `1 / prior_sd^2` where the layer was trained with a `GaussianPrior`, and the most likely
+    one where it was trained without. The weights stay where they are: without a prior they are no
+    mode of the posterior (the evidence framework of MacKay 1992 would train and choose in turn),
+    and with it they are one as far as the training, which stops early, went.
 
     Args:
         model: A trained classifier; nothing is done unless its last layer is a `LaplaceDense`.
@@ -94,11 +130,15 @@ def fit_laplace(
     inputs = _run(split.graph.submodel(split.features, source), values)
     weights = class_weights(labels, layer.units, class_weight_power)[labels]
     each = np.tile(weights / features.num_views, features.num_views).astype(np.float64)
-    kernel, bias = layer.kernel.numpy().astype(np.float64), layer.bias.numpy()
-    curvatures = softmax_curvature(inputs @ kernel + bias) * each[:, None, None]
+    kernel = layer.kernel.numpy().astype(np.float64)
+    curvatures = softmax_curvature(inputs @ kernel + layer.bias.numpy()) * each[:, None, None]
     curvature = Curvature.of(inputs, curvatures, layer.covariance)
-    norm = float(np.square(kernel).sum() + np.square(bias, dtype=np.float64).sum())
-    precision = best_prior_precision(curvature.values, norm)
+    prior = layer.kernel_regularizer
+    precision = (
+        prior.prior_sd**-2
+        if isinstance(prior, GaussianPrior)
+        else best_prior_precision(curvature.kernel, float(np.square(kernel).sum()))
+    )
     layer.posterior_sd.assign(curvature.sd(precision))
     for variable, basis in zip(layer.bases, curvature.bases, strict=True):
         variable.assign(basis)
@@ -115,7 +155,7 @@ def best_prior_precision(eigenvalues: Array, squared_norm: float) -> float:
     """Returns the precision of the prior with the largest marginal likelihood.
 
     `log p(D) = const + 1/2 sum log(precision / (eigenvalue + precision)) - precision / 2 |W|^2`,
-    with the weights held where they are.
+    with the weights `W` of the kernel held where they are, and the bias integrated out.
     """
 
     def negative(log_precision: float) -> float:
@@ -124,6 +164,11 @@ def best_prior_precision(eigenvalues: Array, squared_norm: float) -> float:
         return float(precision * squared_norm - gain)
 
     return float(np.exp(minimize_scalar(negative, bounds=(-14, 14), method="bounded").x))
+
+
+def _with_bias(basis: Array, follows: Array, own: Array) -> Array:
+    """The kernel's basis, below it how the bias follows the kernel, and the bias's own basis."""
+    return np.block([[basis, np.zeros((len(basis), len(own)))], [follows, own]])
 
 
 def _full(rows: Array, curvatures: Array) -> Array:

@@ -66,11 +66,10 @@ class FitResult:
         train, val = self._caches
         return _at_features(self.split, self._source, (FeatureCache(train.values[:num_views]), val))
 
-    def feature_statistics(self) -> tuple[Array, Array]:
-        """Returns mean and standard deviation (F,) of the features of the plain training images."""
+    def training_features(self) -> Array:
+        """Returns the features (N, F), float64, of the plain training images."""
         train, _ = self.head_features(num_views=1)
-        flat = train.values[0].reshape(train.values.shape[1], -1).astype(np.float64)
-        return flat.mean(axis=0), flat.std(axis=0)
+        return train.values[0].reshape(train.values.shape[1], -1).astype(np.float64)
 
 
 def fit_classifier(

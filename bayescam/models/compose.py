@@ -65,7 +65,8 @@ def build_classifier(
         hidden_units: Sizes of hidden layers (ReLU) of the head, none by default.
         prior_sd: Standard deviation of the Gaussian prior of each weight of the head. None is 0.15
             for a Gaussian head and no prior for the others, whose weights are points; with a prior
-            they are trained to the maximum of the posterior, which a Laplace head should be.
+            they are trained to the maximum of the posterior. A Laplace head's covariance has the
+            same prior; without one, that of the largest marginal likelihood. Biases have none.
         dropout_rate: Share of features that a mask of a dropout head sets to zero.
         num_members: How many heads an ensemble has.
         covariance: What a Laplace head keeps of the covariance of its weights: `"kronecker"`,

@@ -19,10 +19,11 @@ class LaplaceDense(tf_keras.layers.Dense):
     """A plain dense layer, and beside its weights the posterior covariance around them.
 
     The weights `W` (F + 1, K), the bias as last row, have the posterior
-    `W + A (sd * Z) B^T` with standard normal `Z` and orthogonal `A`, `B`: the eigenvectors of the
-    two Kronecker factors of the curvature, or the identity ("diagonal"). With "full", all weights
-    are one vector and `A` is (F K + K) squared. Until `bayescam.fit` has set it, `sd` is zero and
-    every draw is the layer itself.
+    `W + A (sd * Z) B^T` with standard normal `Z`. `A` and `B` are the identity ("diagonal"), or
+    ("kronecker") hold the eigenvectors of the two Kronecker factors of the curvature, with a last
+    row of `A` by which the bias follows the kernel. With "full", all weights are one vector and `A`
+    is (F K + K) squared. Until `bayescam.fit` has set it, `sd` is zero and every draw is the layer
+    itself.
 
     Args:
         units: Number of outputs K.

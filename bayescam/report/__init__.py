@@ -12,20 +12,21 @@ from bayescam.lazy import lazy_names
 if TYPE_CHECKING:
     from bayescam.report.case import MapSummary, build_case, encode_figure
     from bayescam.report.curves import (
+        draw_bin_counts,
         draw_confusion,
         draw_entropy_histograms,
-        draw_missed_silently,
         draw_reliability,
-        draw_risk_coverage,
     )
     from bayescam.report.density import draw_class_densities, unit_interval_density
     from bayescam.report.html import CaseMaps, CaseReport, ReportFigure, render_report
     from bayescam.report.maps import MapMode, draw_map_panels, scale_map, upsample_map
+    from bayescam.report.referral import draw_missed_silently, draw_risk_coverage
     from bayescam.report.ridges import draw_ridges
     from bayescam.report.sets import draw_class_coverage, draw_set_sizes
     from bayescam.report.style import class_colors, figure_style
     from bayescam.report.tables import (
         format_interval,
+        format_number,
         interval_table,
         merge_intervals,
         to_markdown,
@@ -40,6 +41,7 @@ __all__ = [
     "ReportFigure",
     "build_case",
     "class_colors",
+    "draw_bin_counts",
     "draw_class_coverage",
     "draw_class_densities",
     "draw_confusion",
@@ -53,6 +55,7 @@ __all__ = [
     "encode_figure",
     "figure_style",
     "format_interval",
+    "format_number",
     "interval_table",
     "merge_intervals",
     "render_report",
@@ -68,20 +71,21 @@ __getattr__, __dir__ = lazy_names(
     {
         f"{__name__}.case": ("MapSummary", "build_case", "encode_figure"),
         f"{__name__}.curves": (
+            "draw_bin_counts",
             "draw_confusion",
             "draw_entropy_histograms",
-            "draw_missed_silently",
             "draw_reliability",
-            "draw_risk_coverage",
         ),
         f"{__name__}.density": ("draw_class_densities", "unit_interval_density"),
         f"{__name__}.html": ("CaseMaps", "CaseReport", "ReportFigure", "render_report"),
         f"{__name__}.maps": ("MapMode", "draw_map_panels", "scale_map", "upsample_map"),
+        f"{__name__}.referral": ("draw_missed_silently", "draw_risk_coverage"),
         f"{__name__}.ridges": ("draw_ridges",),
         f"{__name__}.sets": ("draw_class_coverage", "draw_set_sizes"),
         f"{__name__}.style": ("class_colors", "figure_style"),
         f"{__name__}.tables": (
             "format_interval",
+            "format_number",
             "interval_table",
             "merge_intervals",
             "to_markdown",

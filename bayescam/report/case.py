@@ -57,6 +57,7 @@ def build_case(
     colormap: str | None = None,
     level: float = 0.95,
     flags: Sequence[str] = (),
+    decisions: Sequence[str] = (),
     details: Mapping[str, str] | None = None,
 ) -> CaseReport:
     """The case with its figures drawn: densities of the classes, and four panels per target.
@@ -74,6 +75,7 @@ def build_case(
         colormap: see `draw_map_panels`.
         level: of the equal-tailed intervals.
         flags: short remarks beside "wrong", for example "referred".
+        decisions: lines on what the rules make of the image.
         details: further columns to show, chosen by the caller, for example the site of a lesion.
 
     Returns:
@@ -96,6 +98,7 @@ def build_case(
         density_png=_density_png(draws, class_names, level),
         maps=tuple(_case_maps(image, summary, mode, colormap, mask) for summary in maps),
         flags=tuple(flags),
+        decisions=tuple(decisions),
         details=dict(details or {}),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -13,15 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 from bayescam.types import InputError
 
 __all__ = [
+    "draw_bin_counts",
     "draw_confusion",
     "draw_entropy_histograms",
-    "draw_missed_silently",
     "draw_reliability",
-    "draw_risk_coverage",
 ]
 
 _RIGHT, _WRONG = "#0072B2", "#D55E00"
-_LINES = ("#0072B2", "#E8740C", "#009E73", "#CC79A7", "#4D4D4D", "#56B4E9")
 
 
 class _Reliability(Protocol):
@@ -39,100 +37,38 @@ class _Reliability(Protocol):
     def expected_calibration_error(self) -> float: ...
 
 
-class _RiskCoverage(Protocol):
-    """What `bayescam.uncertainty.risk_coverage` returns."""
-
-    @property
-    def coverage(self) -> NDArray[np.float64]: ...
-    @property
-    def risk(self) -> NDArray[np.float64]: ...
-    @property
-    def aurc(self) -> float: ...
-
-
 def draw_reliability(curve: _Reliability, *, ax: Axes, title: str | None = None) -> Axes:
-    """Accuracy against confidence: dots as large as their bin, on the diagonal when calibrated.
-
-    Grey bars at the foot show the share of images in each bin, on the scale of the same axis.
-    """
+    """Accuracy against confidence, one dot per bin with images, on the diagonal when calibrated."""
     filled = np.asarray(curve.count) > 0
-    share = curve.count / curve.count.sum()
-    ax.bar(
-        curve.edges[:-1],
-        share,
-        np.diff(curve.edges),
-        align="edge",
-        color="#CCCCCC",
-        edgecolor="white",
-        label="share of images",
-    )
     ax.plot([0, 1], [0, 1], color="#888888", linestyle="--", linewidth=1, label="calibrated")
-    ax.plot(curve.confidence[filled], curve.accuracy[filled], color=_RIGHT, linewidth=1)
-    ax.scatter(
+    ax.plot(
         curve.confidence[filled],
         curve.accuracy[filled],
-        s=20 + 200 * share[filled],
         color=_RIGHT,
-        zorder=3,
-        edgecolor="white",
+        linewidth=1,
+        marker="o",
+        markersize=5,
+        markeredgecolor="white",
         label="accuracy in bin",
+        clip_on=False,
     )
     heading = f"ECE {curve.expected_calibration_error:.3f}"
-    ax.set(xlim=(0, 1), ylim=(0, 1.03), xlabel="confidence", ylabel="accuracy", aspect="equal")
+    ax.set(xlim=(0, 1), ylim=(0, 1.03), xlabel="confidence", ylabel="accuracy")
     ax.legend(loc="upper left", title=heading, alignment="left")
     return _titled(ax, title)
 
 
-def draw_risk_coverage(
-    curves: Mapping[str, _RiskCoverage], *, ax: Axes, title: str | None = None
-) -> Axes:
-    """Error rate among the kept images against the share kept, one line per named score.
+def draw_bin_counts(curve: _Reliability, *, ax: Axes, title: str | None = None) -> Axes:
+    """The images of each bin of a reliability curve, on a logarithmic scale.
 
-    The y axis fits what happens from 5 % kept on; below that a few images decide.
+    Nearly all images tend to be in the last bin; how few a dot stands on shows in the others.
     """
-    if not curves:
-        raise InputError("`curves` must hold at least one curve.")
-    for i, (name, curve) in enumerate(curves.items()):
-        label = f"{name} (AURC {curve.aurc:.3f})"
-        ax.plot(
-            curve.coverage, curve.risk, color=_LINES[i % len(_LINES)], linewidth=1.6, label=label
-        )
-    ax.set(xlim=(0, 1), xlabel="share of images kept", ylabel="error rate among the kept")
-    steady = max(curve.risk[curve.coverage >= 0.05].max() for curve in curves.values())
-    ax.set_ylim(0, 1.3 * steady or 1.0)
-    ax.legend(loc="upper left")
-    return _titled(ax, title)
-
-
-def draw_missed_silently(
-    rates: ArrayLike,
-    shares: Mapping[str, ArrayLike],
-    class_name: str,
-    *,
-    ax: Axes,
-    title: str | None = None,
-) -> Axes:
-    """Images of one class that are kept and called something else, against the share referred.
-
-    Args:
-        rates: (R,), shares of all images that are referred.
-        shares: name of the score -> (R,), share of all images of the class.
-        class_name: the class of concern.
-        ax: where to draw.
-        title: above the axes.
-    """
-    if not shares:
-        raise InputError("`shares` must hold at least one score.")
-    for i, (name, values) in enumerate(shares.items()):
-        ax.plot(rates, np.asarray(values), color=_LINES[i % len(_LINES)], linewidth=1.6, label=name)
-    top = max(float(np.max(np.asarray(values))) for values in shares.values())
-    ax.set(
-        xlim=(0, float(np.max(np.asarray(rates)))),
-        ylim=(0, 1.1 * top or 1.0),
-        xlabel="share of images referred",
-        ylabel=f"share of {class_name} missed silently",
-    )
-    ax.legend(loc="upper right")
+    widths = np.diff(curve.edges)
+    ax.bar(curve.edges[:-1], curve.count, widths, align="edge", color="#BBBBBB", edgecolor="white")
+    ax.set(xlim=(0, 1), yscale="log", ylim=(0.7, 2.0 * max(int(curve.count.max()), 1)))
+    ax.set(xlabel="confidence", ylabel="images")
+    ax.yaxis.set_major_formatter("{x:,.0f}")
+    ax.minorticks_off()
     return _titled(ax, title)
 
 

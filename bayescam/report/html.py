@@ -18,7 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from bayescam.report.tables import table_cells
+from bayescam.report.tables import format_number, table_cells
 from bayescam.types import InputError
 
 __all__ = ["CaseMaps", "CaseReport", "ReportFigure", "render_report"]
@@ -54,6 +54,7 @@ class CaseReport:
         density_png: encoded density plot.
         maps: panels, one entry per explained class.
         flags: short remarks of the caller; "wrong" is added by itself.
+        decisions: lines on what the rules make of the image, such as referred.
         details: further facts, in the order given. Paths and patient names are refused.
     """
 
@@ -71,6 +72,7 @@ class CaseReport:
     level: float = 0.95
     maps: tuple[CaseMaps, ...] = ()
     flags: tuple[str, ...] = ()
+    decisions: tuple[str, ...] = ()
     details: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -207,7 +209,11 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"data_uri": _data_uri, "shown_classes": _shown_classes}
+    environment.filters |= {
+        "data_uri": _data_uri,
+        "nats": format_number,
+        "shown_classes": _shown_classes,
+    }
     return environment
 
 

@@ -14,7 +14,7 @@ from bayescam.types import InputError
 
 __all__ = ["draw_ridges"]
 
-_SMOOTHING = 0.012  # standard deviation of the kernel, on the scale of probability
+_MOST_SMOOTHING = 0.012  # standard deviation of the kernel, on the scale of probability
 _OVERLAP = 0.86  # height of a ridge, rows being 1 apart
 
 
@@ -30,9 +30,9 @@ def draw_ridges(
     """One ridge per class: its probability among its own images, and among all others (grey).
 
     Args:
-        own: (K, B), histogram on [0, 1] in B bins of equal width of the probability of class k,
-            over all draws of the images of class k. Any scale: each ridge is brought to area 1,
-            smoothed, and drawn as high as its row.
+        own: (K, B), counts on [0, 1] in B bins of equal width of the probability of class k, over
+            all draws of the images of class k. Each ridge is smoothed, reflected at 0 and 1, and
+            drawn as high as its row.
         others: (K, B), likewise over the images of the other classes.
         class_names: K names.
         ax: where to draw.
@@ -41,7 +41,9 @@ def draw_ridges(
 
     Returns:
         `ax`. Both curves of a row have their own scale, since nearly all other images lie close
-        to 0. A class without images has no filled ridge.
+        to 0. A class without images has no filled ridge. The kernel has the bandwidth of
+        `unit_interval_density` on the scale of probability, at most 0.012: a narrow ridge is not
+        drawn wider than it is.
     """
     first, second = np.asarray(own, np.float64), np.asarray(others, np.float64)
     if first.shape != second.shape or first.ndim != 2 or len(first) != len(class_names):
@@ -50,18 +52,18 @@ def draw_ridges(
             f"{second.shape}."
         )
     colors, num_bins = class_colors(class_names), first.shape[1]
-    centres = (np.arange(num_bins) + 0.5) / num_bins
+    places = np.concatenate([[0.0], (np.arange(num_bins) + 0.5) / num_bins, [1.0]])
     for row, name in enumerate(class_names):
         foot = len(class_names) - 1.0 - row
         grey, colored = (_height(part[row]) for part in (second, first))
         of_others, of_class = ("others", "images of the class") if row == 0 else (None, None)
         ax.plot(
-            centres, foot + grey, color="#999999", lw=0.9, linestyle=":", zorder=2, label=of_others
+            places, foot + grey, color="#999999", lw=0.9, linestyle=":", zorder=2, label=of_others
         )
         ax.fill_between(
-            centres, foot, foot + colored, color=colors[name], alpha=0.5, lw=0, label=of_class
+            places, foot, foot + colored, color=colors[name], alpha=0.5, lw=0, label=of_class
         )
-        ax.plot(centres, foot + colored, color=colors[name], linewidth=1.3, zorder=3)
+        ax.plot(places, foot + colored, color=colors[name], linewidth=1.3, zorder=3)
     labels = [
         name if counts is None else f"{name} ({counts[k]:,})" for k, name in enumerate(class_names)
     ]
@@ -77,6 +79,20 @@ def draw_ridges(
 
 
 def _height(histogram: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The smoothed histogram, reflected at 0 and 1, its peak at the height of a ridge."""
-    smooth = gaussian_filter1d(histogram, _SMOOTHING * len(histogram), mode="reflect")
-    return _OVERLAP * smooth / (smooth.max() or 1.0)
+    """The smoothed histogram (B + 2,), from 0 to 1, its peak at the height of a ridge."""
+    if not histogram.any():
+        return np.zeros(len(histogram) + 2)
+    width = min(_bandwidth(histogram), _MOST_SMOOTHING) * len(histogram)
+    smooth = np.pad(gaussian_filter1d(histogram, width, mode="reflect"), 1, mode="edge")
+    return _OVERLAP * smooth / smooth.max()
+
+
+def _bandwidth(counts: NDArray[np.float64]) -> float:
+    """Silverman 1986, equation 3.31, from counts in bins of equal width on [0, 1]."""
+    num_bins, total = len(counts), counts.sum()
+    centres = (np.arange(num_bins) + 0.5) / num_bins
+    mean = counts @ centres / total
+    sd = np.sqrt(counts @ (centres - mean) ** 2 / total + 1.0 / (12.0 * num_bins**2))
+    upto = np.concatenate([[0.0], np.cumsum(counts)]) / total
+    low, high = np.interp((0.25, 0.75), upto, np.linspace(0.0, 1.0, num_bins + 1))
+    return float(0.9 * min(sd, (high - low) / 1.34) * total**-0.2)

@@ -38,7 +38,7 @@ def draw_set_sizes(shares: Mapping[str, ArrayLike], *, ax: Axes, title: str | No
         )
     ax.set_xticks(range(last + 1))
     ax.set(xlabel="classes in the set", ylabel="share of images")
-    ax.legend(loc="upper right")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=len(shares))
     if title is not None:
         ax.set_title(title, loc="left")
     return ax
@@ -71,7 +71,7 @@ def draw_class_coverage(
     for row, band in zip(rows, bands, strict=True):
         if band is not None:
             low, high = band
-            label = None if banded else "99 % band of these"
+            label = None if banded else "99 % band, one per class"
             ax.barh(row, high - low, 0.62, left=low, color="#E4E4E4", zorder=1, label=label)
             banded = True
     ax.axvline(promised, color="#888888", linestyle="--", linewidth=1, zorder=2)

@@ -9,6 +9,7 @@ import pandas as pd
 
 __all__ = [
     "format_interval",
+    "format_number",
     "interval_table",
     "merge_intervals",
     "table_cells",
@@ -26,9 +27,22 @@ def format_interval(estimate: float, lower: float, upper: float, *, digits: int 
     """
     if np.isnan(estimate):
         return "–"
+    found, low, high = (format_number(value, digits=digits) for value in (estimate, lower, upper))
     if np.isnan(lower) or np.isnan(upper):
-        return f"{estimate:.{digits}f}"
-    return f"{estimate:.{digits}f} [{lower:.{digits}f}, {upper:.{digits}f}]"
+        return found
+    return f"{found} [{low}, {high}]"
+
+
+def format_number(value: float, *, digits: int = 3) -> str:
+    """A number with so many decimals; below 0.01, with two significant digits at least.
+
+    Example:
+        >>> [format_number(value) for value in (0.8124, 0.00042, 3.1e-7, 0.0)]
+        ['0.812', '0.00042', '3.1e-07', '0.000']
+    """
+    if 0.0 < abs(value) < min(0.01, 10.0 ** (1 - digits)):
+        return f"{value:#.2g}"
+    return f"{value:.{digits}f}"
 
 
 def interval_table(
@@ -108,7 +122,7 @@ def _cell(value: object, digits: int) -> str:
     if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
         return "–"
     if isinstance(value, float | np.floating):
-        return f"{value:.{digits}f}"
+        return format_number(float(value), digits=digits)
     return " ".join(str(value).split())
 
 

@@ -1,5 +1,6 @@
 """What draws of probabilities say: uncertainty, scores, calibration, referral. NumPy only."""
 
+from bayescam.uncertainty.auroc_bootstrap import AurocResamples, bootstrap_auroc
 from bayescam.uncertainty.bootstrap import BootstrapScores, group_bootstrap
 from bayescam.uncertainty.brier import BrierDecomposition, brier_decomposition
 from bayescam.uncertainty.calibration import Calibration, cross_fit_logits, fit_calibration
@@ -47,14 +48,22 @@ from bayescam.uncertainty.referral import (
     risk_coverage,
     risk_coverage_curves,
 )
-from bayescam.uncertainty.referral_bootstrap import AurcResamples, bootstrap_aurc
+from bayescam.uncertainty.referral_bands import ReferralBand, missed_silently_band, risk_band
+from bayescam.uncertainty.referral_bootstrap import (
+    AurcResamples,
+    ReferralResamples,
+    bootstrap_at_referral,
+    bootstrap_aurc,
+)
 from bayescam.uncertainty.reliability import (
     Binning,
     ReliabilityCurve,
+    calibration_error_by_chance,
     classwise_calibration_error,
     expected_calibration_error,
     reliability_curve,
 )
+from bayescam.uncertainty.resample_interval import BIASED_SCORES, resample_interval
 from bayescam.uncertainty.risk_control import ReferralRule, fit_referral_rule
 from bayescam.uncertainty.scoring import (
     CALIBRATION_SCORES,
@@ -67,9 +76,11 @@ from bayescam.uncertainty.shift import ShiftDetection, detect_shift, detect_shif
 from bayescam.uncertainty.variation import variation_ratio
 
 __all__ = [
+    "BIASED_SCORES",
     "CALIBRATION_SCORES",
     "OVERALL_SCORES",
     "AurcResamples",
+    "AurocResamples",
     "Binning",
     "BootstrapScores",
     "BrierDecomposition",
@@ -83,6 +94,8 @@ __all__ = [
     "MahalanobisDistance",
     "MonteCarloError",
     "PredictionScores",
+    "ReferralBand",
+    "ReferralResamples",
     "ReferralRule",
     "ReliabilityCurve",
     "RiskCoverage",
@@ -91,8 +104,11 @@ __all__ = [
     "ShiftDetection",
     "VarianceSplit",
     "accuracy_at_referral",
+    "bootstrap_at_referral",
     "bootstrap_aurc",
+    "bootstrap_auroc",
     "brier_decomposition",
+    "calibration_error_by_chance",
     "check_draws",
     "class_at_referral",
     "class_overlap",
@@ -117,12 +133,15 @@ __all__ = [
     "group_bootstrap",
     "interval_error",
     "labelwise_variance",
+    "missed_silently_band",
     "monte_carlo_error",
     "mutual_information",
     "one_per_group",
     "predictive_entropy",
     "refuse_shared_groups",
     "reliability_curve",
+    "resample_interval",
+    "risk_band",
     "risk_coverage",
     "risk_coverage_curves",
     "score_names",

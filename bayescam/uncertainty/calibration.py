@@ -3,12 +3,14 @@
 `calibrated = logits / temperature + class_bias`, the same for every draw, so draws stay draws.
 The objective is the likelihood of what is reported: the mean over draws of the probabilities.
 Temperature scaling is Guo et al. 2017, section 4.2; with a bias per class it is the "bias-corrected
-temperature scaling" of Alexandari et al. 2020.
+temperature scaling" of Alexandari et al. 2020. A class without validation images says nothing of
+its bias: it stays at 0, the mean of the other biases.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +19,12 @@ from scipy.optimize import minimize
 from scipy.special import softmax
 
 from bayescam.types import InputError
-from bayescam.uncertainty.validation import check_groups, check_labels, check_logits
+from bayescam.uncertainty.validation import (
+    check_class_names,
+    check_groups,
+    check_labels,
+    check_logits,
+)
 
 __all__ = ["Calibration", "cross_fit_logits", "fit_calibration"]
 
@@ -32,7 +39,7 @@ class Calibration:
 
     Attributes:
         temperature: positive; above 1 softens.
-        class_bias: (K,), added to the logits; zeros when it was not fitted.
+        class_bias: (K,), added to the logits, of sum zero; zeros when it was not fitted.
     """
 
     temperature: float
@@ -55,11 +62,13 @@ def fit_calibration(
     *,
     class_bias: bool = True,
     bias_penalty: float = 1.0,
+    class_names: Sequence[str] | None = None,
 ) -> Calibration:
     """The temperature and class bias that make the mean probabilities most likely.
 
     Minimises `-sum_n log(mean_s p_sn,label) + bias_penalty / 2 * sum(class_bias^2)` with L-BFGS
-    and its exact gradient. Fit on validation draws, never on those that are scored.
+    and its exact gradient. Fit on validation draws, never on those that are scored. A warning names
+    the classes without images, whose bias is 0, and says when the temperature is on its bound.
 
     Args:
         logits: (S, N, K), draws on the validation images.
@@ -67,9 +76,10 @@ def fit_calibration(
         class_bias: fit a bias per class beside the temperature.
         bias_penalty: inverse variance of a normal prior on the biases. 1.0 only steadies classes
             with a handful of images; large values leave the temperature alone.
+        class_names: K names, for the warning; class indices where omitted.
 
     Raises:
-        InputError: bad logits or labels, or a negative penalty.
+        InputError: bad logits, labels or names, or a negative penalty.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -80,20 +90,11 @@ def fit_calibration(
     """
     draws = check_logits(logits)
     truth = check_labels(labels, *draws.shape[1:])
-    if not bias_penalty >= 0.0:
-        raise InputError(f"`bias_penalty` must not be negative; got {bias_penalty}.")
-    num_classes = draws.shape[2]
-    bound = (-_LOG_TEMPERATURE_BOUND, _LOG_TEMPERATURE_BOUND)
-    fitted = minimize(
-        _objective,
-        np.zeros(1 + num_classes if class_bias else 1),
-        args=(_blocks(draws, truth), bias_penalty),
-        method="L-BFGS-B",
-        jac=True,
-        bounds=[bound] + [(None, None)] * (num_classes if class_bias else 0),
-    ).x
-    bias = fitted[1:] - fitted[1:].mean() if class_bias else np.zeros(num_classes)
-    return Calibration(float(np.exp(fitted[0])), bias)
+    names = check_class_names(class_names, draws.shape[2])
+    fit, present = _fit(draws, truth, class_bias, bias_penalty)
+    absent = [names[k] for k in np.flatnonzero(~present & class_bias).tolist()]
+    _warn("", absent, [fit.temperature])
+    return fit
 
 
 def cross_fit_logits(
@@ -105,11 +106,13 @@ def cross_fit_logits(
     class_bias: bool = True,
     bias_penalty: float = 1.0,
     seed: int = 0,
+    class_names: Sequence[str] | None = None,
 ) -> NDArray[np.float64]:
     """Logits (S, N, K), each image calibrated by the fit of the folds its group is not in.
 
     So validation scores of calibrated predictions are honest, and choices (with or without class
-    bias, how strong a penalty) can be made on validation data alone.
+    bias, how strong a penalty) can be made on validation data alone. A class may be missing from
+    some fits, those of the folds that hold all of its images; one warning names such classes.
 
     Args:
         logits: (S, N, K).
@@ -119,9 +122,14 @@ def cross_fit_logits(
         class_bias: as in `fit_calibration`.
         bias_penalty: as in `fit_calibration`.
         seed: of the assignment of groups to folds.
+        class_names: as in `fit_calibration`.
+
+    Raises:
+        InputError: as `fit_calibration`, bad groups, or a number of folds outside its range.
     """
     draws = check_logits(logits)
     truth = check_labels(labels, *draws.shape[1:])
+    names = check_class_names(class_names, draws.shape[2])
     codes = check_groups(groups, len(truth))
     num_groups = int(codes.max()) + 1
     if not 2 <= num_folds <= num_groups:
@@ -129,16 +137,69 @@ def cross_fit_logits(
             f"`num_folds` must be from 2 to the number of groups, {num_groups}; got {num_folds}."
         )
     fold = (np.random.default_rng(seed).permutation(num_groups) % num_folds)[codes]
-    calibrated = np.empty_like(draws)
+    calibrated, everywhere = np.empty_like(draws), np.ones(draws.shape[2], dtype=bool)
+    temperatures = []
     for held_out in (fold == f for f in range(num_folds)):
-        fit = fit_calibration(
-            draws[:, ~held_out],
-            truth[~held_out],
-            class_bias=class_bias,
-            bias_penalty=bias_penalty,
-        )
+        fit, present = _fit(draws[:, ~held_out], truth[~held_out], class_bias, bias_penalty)
         calibrated[:, held_out] = fit.apply(draws[:, held_out])
+        everywhere &= present
+        temperatures.append(fit.temperature)
+    absent = [names[k] for k in np.flatnonzero(~everywhere & class_bias).tolist()]
+    _warn("in some fold, ", absent, temperatures)
     return calibrated
+
+
+def _fit(
+    draws: NDArray[np.float64], truth: NDArray[np.int64], class_bias: bool, bias_penalty: float
+) -> tuple[Calibration, NDArray[np.bool_]]:
+    """The fit, and which classes have images (K,)."""
+    if not bias_penalty >= 0.0:
+        raise InputError(f"`bias_penalty` must not be negative; got {bias_penalty}.")
+    num_classes = draws.shape[2]
+    present = np.bincount(truth, minlength=num_classes) > 0
+    blocks, num_biases = _blocks(draws, truth), num_classes if class_bias else 0
+
+    def objective(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        point = np.append(parameters[0], _centred(parameters[1:], present))
+        value, gradient = _objective(point, blocks, bias_penalty)
+        return value, np.append(gradient[0], _centred(gradient[1:], present))
+
+    fitted = minimize(
+        objective,
+        np.zeros(1 + num_biases),
+        method="L-BFGS-B",
+        jac=True,
+        bounds=[(-_LOG_TEMPERATURE_BOUND, _LOG_TEMPERATURE_BOUND)] + [(None, None)] * num_biases,
+    ).x
+    bias = _centred(fitted[1:], present) if class_bias else np.zeros(num_classes)
+    return Calibration(float(np.exp(fitted[0])), bias), present
+
+
+def _centred(biases: NDArray[np.float64], present: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Biases about the mean of the classes that have images, 0 for the others.
+
+    A bias common to all classes changes nothing; one common to all others would be one more for a
+    class without images, and the likelihood would have it at minus infinity.
+    """
+    if not biases.size:
+        return biases
+    return np.where(present, biases - biases[present].mean(), 0.0)
+
+
+def _warn(where: str, absent: Sequence[str], temperatures: Iterable[float]) -> None:
+    """Warn the caller's caller of what a user has to know about the fit."""
+    if absent:
+        warnings.warn(
+            f"{where}no validation image is of {', '.join(absent)}: a class without images has the "
+            "bias 0, the mean of the others, and its probabilities are not calibrated",
+            stacklevel=3,
+        )
+    extreme = max(temperatures, key=lambda temperature: abs(np.log(temperature)))
+    if abs(np.log(extreme)) > 0.999 * _LOG_TEMPERATURE_BOUND:
+        slip = "do these labels belong to these logits?" if extreme > 1 else "too few images?"
+        warnings.warn(
+            f"{where}the temperature ended on its bound, {extreme:.3g} ({slip})", stacklevel=3
+        )
 
 
 def _blocks(draws: NDArray[np.float64], truth: NDArray[np.int64]) -> list[_Block]:

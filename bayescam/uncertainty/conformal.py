@@ -26,7 +26,12 @@ from bayescam.uncertainty.exchangeability import (
     refuse_repeated_groups,
     refuse_shared_groups,
 )
-from bayescam.uncertainty.validation import check_groups, check_labels, check_mean_probs
+from bayescam.uncertainty.validation import (
+    check_class_names,
+    check_groups,
+    check_labels,
+    check_mean_probs,
+)
 
 __all__ = [
     "ConformalPredictor",
@@ -159,7 +164,7 @@ def fit_conformal(
     truth = check_labels(labels, *probs.shape)
     check_alpha(alpha)
     _check_options(method, penalty, k_reg)
-    names = _class_names(class_names, probs.shape[1])
+    names = check_class_names(class_names, probs.shape[1])
     used = frozenset() if groups is None else refuse_repeated_groups(groups, len(probs))
     raps = method == "raps"
     score = ConformalScore(
@@ -228,14 +233,3 @@ def _check_options(method: str, penalty: float, k_reg: int) -> None:
         raise InputError(f"`penalty` must be finite and not negative; got {penalty}.")
     if k_reg < 0:
         raise InputError(f"`k_reg` must not be negative; got {k_reg}.")
-
-
-def _class_names(class_names: Sequence[str] | None, num_classes: int) -> Sequence[str]:
-    if class_names is None:
-        return [str(k) for k in range(num_classes)]
-    if len(class_names) != num_classes:
-        raise InputError(
-            f"`class_names` must be {num_classes} names, one a column of `mean_probs`; got "
-            f"{list(class_names)}."
-        )
-    return class_names

@@ -119,7 +119,7 @@ def _bootstrap_error(
     total, squares = np.zeros_like(ends), np.zeros_like(ends)
     for _ in range(num_resamples):
         again = np.sort(rng.integers(len(ordered), size=len(ordered)))
-        moved = np.stack(_shortest(ordered[again], level)) - ends
+        moved = np.stack(_shortest(ordered, level, again)) - ends
         total += moved
         squares += moved**2
     variance = (squares - total**2 / num_resamples) / (num_resamples - 1)
@@ -128,12 +128,15 @@ def _bootstrap_error(
 
 
 def _shortest(
-    ordered: NDArray[np.float64], level: float
+    ordered: NDArray[np.float64], level: float, chosen: NDArray[np.int64] | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The shortest window of sorted draws (S, ...)."""
+    """The shortest window of sorted draws (S, ...), or of S chosen ones in rising order.
+
+    Only the draws that can be an end are looked up.
+    """
     inside = math.ceil(level * len(ordered) - 1e-9)
-    lowers = ordered[: len(ordered) - inside + 1]
-    uppers = ordered[inside - 1 :]
+    rows = np.arange(len(ordered)) if chosen is None else chosen
+    lowers, uppers = ordered[rows[: len(rows) - inside + 1]], ordered[rows[inside - 1 :]]
     start = (uppers - lowers).argmin(axis=0)[np.newaxis]
     return (
         np.take_along_axis(lowers, start, axis=0)[0],

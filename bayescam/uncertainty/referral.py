@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bayescam.types import InputError
-from bayescam.uncertainty.validation import check_labels
+from bayescam.uncertainty.validation import check_flags, check_labels, check_scores
 
 __all__ = [
     "ClassReferral",
@@ -173,7 +173,7 @@ def class_at_referral(
         _check_rate(rate)
     if class_index < 0:
         raise InputError(f"`class_index` must not be negative; got {class_index}.")
-    score = check_uncertainty(uncertainty)
+    score = check_scores(uncertainty, name="uncertainty")
     of_class = check_labels(labels, len(score), _highest(labels) + 1) == class_index
     called = check_labels(predicted, len(score), _highest(predicted) + 1, name="predicted")
     found = of_class & (called == class_index)
@@ -219,20 +219,5 @@ def check_referral(
     Raises:
         InputError: wrong shapes, no images, a score that is not finite, `correct` not boolean.
     """
-    score, right = check_uncertainty(uncertainty), np.asarray(correct)
-    if right.shape != score.shape or right.dtype != np.bool_:
-        raise InputError(
-            f"`correct` must be {len(score)} booleans, one an image; got {right.dtype} of shape "
-            f"{right.shape}. Are these labels?"
-        )
-    return score, right
-
-
-def check_uncertainty(uncertainty: ArrayLike) -> NDArray[np.float64]:
-    """Scores as float64 (N,), finite and at least one."""
-    score = np.asarray(uncertainty, dtype=np.float64)
-    if score.ndim != 1 or len(score) == 0 or not np.isfinite(score).all():
-        raise InputError(
-            f"`uncertainty` must be one finite number an image; got shape {score.shape}."
-        )
-    return score
+    score = check_scores(uncertainty, name="uncertainty")
+    return score, check_flags(correct, len(score), name="correct")

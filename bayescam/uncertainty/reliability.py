@@ -17,6 +17,7 @@ from bayescam.uncertainty.validation import check_labels, check_mean_probs
 __all__ = [
     "Binning",
     "ReliabilityCurve",
+    "calibration_error_by_chance",
     "classwise_calibration_error",
     "expected_calibration_error",
     "reliability_curve",
@@ -98,6 +99,32 @@ def expected_calibration_error(
     return curve.expected_calibration_error
 
 
+def calibration_error_by_chance(
+    mean_probs: ArrayLike, *, num_bins: int = 15, binning: Binning = "equal-width"
+) -> float:
+    """The calibration error to be expected of these probabilities by chance, were they right.
+
+    The mean of `expected_calibration_error` over labels drawn from the probabilities themselves
+    (Broecker and Smith 2007, "consistency resampling"), exact: in a bin, the number of right
+    images is a sum of independent coins, of which the mean absolute deviation is taken.
+
+    Args:
+        mean_probs: (N, K), rows sum to one.
+        num_bins: as `reliability_curve`.
+        binning: as `reliability_curve`.
+
+    Example:
+        >>> round(calibration_error_by_chance([[0.5, 0.5]] * 4), 4)  # E|X - 2| / 4 of four coins
+        0.1875
+    """
+    probs = check_mean_probs(mean_probs)
+    _check_bins(num_bins, binning)
+    confidence = probs.max(axis=1)
+    bins = assign_bins(confidence, num_bins, binning)
+    gaps = [_mean_deviation(confidence[bins == b]) for b in np.unique(bins)]
+    return float(sum(gaps) / len(probs))
+
+
 def classwise_calibration_error(
     mean_probs: ArrayLike,
     labels: ArrayLike,
@@ -176,11 +203,15 @@ def check_binned(
     """The checked `(mean_probs, labels)` of a score over bins."""
     probs = check_mean_probs(mean_probs)
     truth = check_labels(labels, *probs.shape)
+    _check_bins(num_bins, binning)
+    return probs, truth
+
+
+def _check_bins(num_bins: int, binning: Binning) -> None:
     if num_bins < 1:
         raise InputError(f"`num_bins` must be at least 1; got {num_bins}.")
     if binning not in get_args(Binning):
         raise InputError(f"`binning` must be one of {get_args(Binning)}; got {binning!r}.")
-    return probs, truth
 
 
 def _edges(confidence: NDArray[np.float64], num_bins: int, binning: Binning) -> NDArray[np.float64]:
@@ -189,3 +220,16 @@ def _edges(confidence: NDArray[np.float64], num_bins: int, binning: Binning) -> 
         lowest = np.arange(1, num_bins) * len(confidence) // num_bins
         edges[1:-1] = np.sort(confidence)[lowest]
     return edges
+
+
+def _mean_deviation(chances: NDArray[np.float64]) -> float:
+    """`E|X - E X|` of the number X of heads of n coins with these chances (n,)."""
+    masses = np.stack([1.0 - chances, chances], axis=1)
+    while len(masses) > 1:  # each pair of distributions becomes that of the sum
+        if len(masses) % 2:
+            masses = np.vstack([masses, np.eye(1, masses.shape[1])])
+        size = 2 * masses.shape[1] - 1
+        left, right = np.fft.rfft(masses[::2], size), np.fft.rfft(masses[1::2], size)
+        masses = np.fft.irfft(left * right, size)
+    heads = np.arange(masses.shape[1])
+    return float(np.abs(heads - chances.sum()) @ masses[0])

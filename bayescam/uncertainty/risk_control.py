@@ -11,7 +11,8 @@ from scipy.stats import beta
 
 from bayescam.types import InputError
 from bayescam.uncertainty.exchangeability import Names, refuse_repeated_groups
-from bayescam.uncertainty.referral import check_referral, check_uncertainty
+from bayescam.uncertainty.referral import check_referral
+from bayescam.uncertainty.validation import check_scores
 
 __all__ = ["ReferralRule", "fit_referral_rule"]
 
@@ -39,7 +40,7 @@ class ReferralRule:
 
     def keeps(self, uncertainty: ArrayLike) -> NDArray[np.bool_]:
         """Whether each image is kept: (N,), for the same score as in the fit."""
-        return check_uncertainty(uncertainty) < self.threshold
+        return check_scores(uncertainty, name="uncertainty") < self.threshold
 
 
 def fit_referral_rule(

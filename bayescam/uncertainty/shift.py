@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.metrics import roc_auc_score
 
 from bayescam.types import InputError
+from bayescam.uncertainty.validation import check_scores
 
 __all__ = [
     "ShiftDetection",
@@ -65,7 +66,7 @@ def detect_shift(
         ShiftDetection(auroc=0.90625, false_positive_rate=0.25, true_positive_rate=0.75,
         threshold=3.0)
     """
-    ordinary, foreign = _check_scores(inside, "inside"), _check_scores(outside, "outside")
+    ordinary, foreign = check_scores(inside, name="inside"), check_scores(outside, name="outside")
     if not 0.0 < true_positive_rate <= 1.0:
         hint = " Is it a percentage?" if true_positive_rate > 1 else ""
         raise InputError(
@@ -107,10 +108,3 @@ def detect_shift_by_score(
         name: detect_shift(values, outside[name], true_positive_rate=true_positive_rate)
         for name, values in inside.items()
     }
-
-
-def _check_scores(values: ArrayLike, name: str) -> NDArray[np.float64]:
-    score = np.asarray(values, dtype=np.float64)
-    if score.ndim != 1 or len(score) == 0 or not np.isfinite(score).all():
-        raise InputError(f"`{name}` must be one finite number an image; got shape {score.shape}.")
-    return score

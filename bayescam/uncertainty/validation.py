@@ -10,12 +10,16 @@ from numpy.typing import ArrayLike, NDArray
 from bayescam.types import InputError
 
 __all__ = [
+    "check_class_names",
+    "check_flags",
     "check_groups",
     "check_labels",
     "check_logits",
     "check_mean_probs",
     "check_probs",
+    "check_scores",
     "check_several_draws",
+    "check_several_groups",
 ]
 
 _SUM_TOLERANCE = 1e-3  # probabilities kept in half precision still pass
@@ -106,6 +110,21 @@ def check_labels(
     return array.astype(np.int64)
 
 
+def check_class_names(class_names: Sequence[str] | None, num_classes: int) -> Sequence[str]:
+    """The names of the K classes, their indices as text where there are none.
+
+    Raises:
+        InputError: another number of names.
+    """
+    if class_names is None:
+        return [str(k) for k in range(num_classes)]
+    if len(class_names) != num_classes:
+        raise InputError(
+            f"`class_names` must be {num_classes} names, one a class; got {list(class_names)}."
+        )
+    return class_names
+
+
 def check_groups(
     groups: Sequence[object] | ArrayLike, num_images: int, *, name: str = "groups"
 ) -> NDArray[np.int64]:
@@ -120,6 +139,47 @@ def check_groups(
     if any(value is None or value != value for value in names):
         raise InputError(f"`{name}` must name the group of every image; got a missing value.")
     return np.unique(names.astype(str), return_inverse=True)[1].astype(np.int64)
+
+
+def check_several_groups(
+    groups: Sequence[object] | ArrayLike, num_images: int, *, name: str = "groups"
+) -> NDArray[np.int64]:
+    """Codes as `check_groups`, of at least two groups.
+
+    Raises:
+        InputError: as `check_groups`, and when all images are of one group.
+    """
+    codes = check_groups(groups, num_images, name=name)
+    if codes.max() == 0:
+        raise InputError(f"`{name}` must name at least two groups; all images are of one.")
+    return codes
+
+
+def check_scores(values: ArrayLike, *, name: str) -> NDArray[np.float64]:
+    """One finite number an image as float64 of shape (N,), at least one image.
+
+    Raises:
+        InputError: another number of axes, no image, NaN or infinity.
+    """
+    score = np.asarray(values, dtype=np.float64)
+    if score.ndim != 1 or len(score) == 0 or not np.isfinite(score).all():
+        raise InputError(f"`{name}` must be one finite number an image; got shape {score.shape}.")
+    return score
+
+
+def check_flags(values: ArrayLike, num_images: int, *, name: str) -> NDArray[np.bool_]:
+    """One boolean an image, (N,).
+
+    Raises:
+        InputError: wrong length, or no booleans.
+    """
+    flags = np.asarray(values)
+    if flags.shape != (num_images,) or flags.dtype != np.bool_:
+        raise InputError(
+            f"`{name}` must be {num_images} booleans, one an image; got {flags.dtype} of shape "
+            f"{flags.shape}. Are these labels?"
+        )
+    return flags
 
 
 def _float_array(values: ArrayLike, name: str) -> NDArray[np.float64]:

@@ -1,7 +1,8 @@
-"""From the maps of one image to what `bayescam.report` draws."""
+"""From what is stored of one image to what `bayescam.report` shows."""
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from bayescam.report import MapSummary
 from bayescam.types import Array
 from bayescam.workflows.maps import MapStatistics, relevance_threshold, summarize_maps
 
-__all__ = ["StoredMaps", "load_picture", "map_summary"]
+__all__ = ["StoredMaps", "load_picture", "map_summary", "shown_id"]
 
 _LONGEST_SIDE = 640
 
@@ -64,3 +65,20 @@ def load_picture(path: str | Path) -> NDArray[np.uint8]:
         return image
     height, width = (round(side / shrink) for side in image.shape[:2])
     return resize_image(image, (height, width))
+
+
+def shown_id(image_id: str) -> str:
+    """Return what the page shows of an image's id.
+
+    Where file names recur, the id is a path, and folders are often named after patients: then it is
+    the file's name and a hash of the path.
+
+    Example:
+        >>> shown_id("ISIC_0024306")
+        'ISIC_0024306'
+        >>> shown_id("mel/DOE_JOHN/img1")
+        'img1-aa6eeccc'
+    """
+    if "/" not in image_id:
+        return image_id
+    return f"{image_id.rsplit('/', 1)[-1]}-{hashlib.sha256(image_id.encode()).hexdigest()[:8]}"

@@ -5,7 +5,8 @@ Writes `evaluation.json`, `tables/` and `figures/` into the analysis folder. Nee
 Keys of `evaluation.json`; what was not asked for or cannot be had is null:
 
 - `schema`, `seed`, `num_samples` (draws), `class_names`, `notes` (what a reader should know),
-  `best` ("calibrated", or "raw" where nothing was fitted), `class_of_concern`.
+  `reported_state` ("calibrated", or "raw" where nothing was fitted: no choice by any score; `best`
+  is an earlier name of it), `class_of_concern`.
 - `parts`: how validation groups are divided, in words, with numbers of images and groups.
 - `scored`: `split`, `num_images`, `num_groups`, `classes` (images of each).
 - `calibration`: `num_images`, `data_fingerprint`, `temperature`, `class_bias`;
@@ -14,12 +15,13 @@ Keys of `evaluation.json`; what was not asked for or cannot be had is null:
 - `scores`: raw and calibrated, each score of `score_predictions` with `estimate, lower, upper`
   (95 %, 1000 resamples of groups); `bins`: how calibration errors are binned; `reliability`: the
   curve, raw and calibrated.
-- `measures`: see `summarize_measures`; of the best state.
+- `measures`: see `summarize_measures`; of the reported state.
 - `referral`: raw and calibrated, score by score, see `referral_by_score`.
 - `referral_rule`: see `referral_rule`; after `threshold_calibration`.
 - `conformal`: see `conformal_sets`; after `threshold_calibration`.
-- `strata`: `column` and `strata`, see `scores_by_stratum`; of the best state.
-- `confusion`: counts, rows are true classes; of the best state.
+- `acting`: what the columns of `tables/images.csv` mean by which single images are acted on.
+- `strata`: `column` and `strata`, see `scores_by_stratum`; of the reported state.
+- `confusion`: counts, rows are true classes; of the reported state.
 - `ood`: see `compare_with_foreign`.
 """
 
@@ -31,16 +33,18 @@ import warnings
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from bayescam.types import InputError
 from bayescam.uncertainty import Calibration, fit_calibration, reliability_curve
+from bayescam.workflows.acting import act_on_images, describe_acting
 from bayescam.workflows.figures import draw_figures, draw_missed_figure, draw_sets_figure
 from bayescam.workflows.finished import load_analysis
 from bayescam.workflows.folders import SCHEMA, write_json
-from bayescam.workflows.foreign import compare_with_foreign
+from bayescam.workflows.foreign import compare_with_foreign, refuse_shared_images
 from bayescam.workflows.judging import JudgedImages, class_histograms, judge_images
-from bayescam.workflows.measures import measure_images, summarize_measures
+from bayescam.workflows.measures import draw_notes, measure_images, summarize_measures
 from bayescam.workflows.parts import (
     EvaluationParts,
     choose_parts,
@@ -107,19 +111,22 @@ def evaluate_folder(
     concern = find_class(class_of_concern, names)
     foreign = None if ood is None else load_same_model(analysis, ood)
     parts = choose_parts(analysis, calibration, seed=seed)
+    if foreign is not None:
+        refuse_shared_images(foreign, analysis, parts.fitting)
     stratum_of = None if strata is None else find_strata(analysis, strata, parts.scored)
 
-    fitted = _fit(parts, parts.calibrating)
+    fitted, fit_notes = _fit(parts, parts.calibrating)
     states = {"raw": None} if fitted is None else {"raw": None, "calibrated": fitted}
     judged = {state: judge_images(analysis, parts.scored, fit) for state, fit in states.items()}
-    best = judged[list(judged)[-1]]
-    images = measure_images(analysis, parts.scored, fitted, best)
-    measures = summarize_measures(images, best, names, len(analysis.logits))
-    notes = [*parts.notes, *_draw_notes(len(analysis.logits), measures["draws"])]
+    state, reported = list(judged.items())[-1]
+    images = measure_images(analysis, parts.scored, fitted, reported)
+    measures = summarize_measures(images, reported, names, len(analysis.logits))
+    notes = [*parts.notes, *fit_notes, *draw_notes(len(analysis.logits), measures["draws"])]
 
-    conformal = rule = half = None
+    conformal = rule = half = acting = None
     if len(parts.guaranteeing):
-        half = _fit(parts, parts.first_half)
+        half, said = _fit(parts, parts.first_half)
+        notes += [f"Half of the validation groups: {line}" for line in said]
         held_out = judge_images(parts.fitting, parts.guaranteeing, half)
         acted_on = judge_images(analysis, parts.scored, half)
         conformal, said = conformal_sets(
@@ -129,16 +136,19 @@ def evaluate_folder(
             held_out, acted_on, target_risk=target_risk, concern=concern, seed=seed
         )
         notes += said + ([rule["guarantee"]] if rule["keeps"] == "none" else [])
+        acting = describe_acting(rule, conformal)
+        images = pd.concat([images, act_on_images(acted_on, rule, conformal, names)], axis=1)
     by_stratum = None
     if stratum_of is not None:
-        found, said = scores_by_stratum(best, stratum_of, names, seed=seed)
+        found, said = scores_by_stratum(reported, stratum_of, names, seed=seed)
         by_stratum = {"column": strata, "strata": found}
         notes += said
     compared = None
     if foreign is not None:
         everyone = np.arange(len(foreign.predictions))
         outside = {state: judge_images(foreign, everyone, fit) for state, fit in states.items()}
-        compared = compare_with_foreign(parts, judged, outside, foreign)
+        compared, said = compare_with_foreign(parts, judged, outside, foreign)
+        notes += said
 
     evaluation: dict[str, Any] = plain(
         {
@@ -147,15 +157,16 @@ def evaluate_folder(
             "num_samples": len(analysis.logits),
             "class_names": names,
             "notes": notes,
-            "best": list(judged)[-1],
+            "reported_state": state,
+            "best": state,
             "class_of_concern": class_of_concern,
             "parts": describe_parts(parts),
             "scored": {
                 "split": parts.split,
                 "num_images": len(parts.scored),
-                "num_groups": len(set(best.groups)),
+                "num_groups": len(set(reported.groups)),
                 "classes": dict(
-                    zip(names, np.bincount(best.labels, minlength=len(names)), strict=True)
+                    zip(names, np.bincount(reported.labels, minlength=len(names)), strict=True)
                 ),
             },
             "calibration": _describe_fit(fitted, parts, parts.calibrating),
@@ -175,8 +186,9 @@ def evaluate_folder(
             },
             "referral_rule": rule,
             "conformal": conformal,
+            "acting": acting,
             "strata": by_stratum,
-            "confusion": best.confusion(),
+            "confusion": reported.confusion(),
             "ood": compared,
         }
     )
@@ -188,10 +200,17 @@ def evaluate_folder(
     return evaluation
 
 
-def _fit(parts: EvaluationParts, rows: NDArray[np.int64]) -> Calibration | None:
+def _fit(parts: EvaluationParts, rows: NDArray[np.int64]) -> tuple[Calibration | None, list[str]]:
+    """The fit on these rows, none without rows, and what the reader should know of it."""
     if not len(rows):
-        return None
-    return fit_calibration(parts.fitting.logits[:, rows], parts.fitting.labels[rows])
+        return None, []
+    fitting = parts.fitting
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fitted = fit_calibration(
+            fitting.logits[:, rows], fitting.labels[rows], class_names=fitting.class_names
+        )
+    return fitted, [f"Calibration: {warning.message}." for warning in caught]
 
 
 def _describe_fit(
@@ -207,16 +226,6 @@ def _describe_fit(
     }
 
 
-def _draw_notes(num_samples: int, line: str | None) -> list[str]:
-    if num_samples > 1:
-        return [] if line is None else [line]
-    return [
-        "S = 1: the analysis has one draw, so what compares draws is left out: expected entropy, "
-        "mutual information, variation ratio, class overlap, the split of the variance, and all "
-        "Monte Carlo errors."
-    ]
-
-
 def _draw(
     evaluation: dict[str, Any],
     parts: EvaluationParts,
@@ -230,9 +239,11 @@ def _draw(
     for old in folder.glob("*.png"):
         old.unlink()
     ridges = class_histograms(parts.analysis, parts.scored, fitted)
-    draw_figures(judged, ridges, names, folder, parts.split)
+    seed = evaluation["seed"]
+    draw_figures(judged, ridges, names, folder, parts.split, seed=seed)
     if concern is not None:
-        draw_missed_figure(judged[evaluation["best"]], concern, names, folder)
+        reported = judged[evaluation["reported_state"]]
+        draw_missed_figure(reported, concern, names, folder, seed=seed)
     if evaluation["conformal"] is not None:
         draw_sets_figure(evaluation["conformal"], names, folder)
 

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bayescam.report import (
+    draw_bin_counts,
     draw_class_coverage,
     draw_confusion,
     draw_entropy_histograms,
@@ -22,14 +23,22 @@ from bayescam.report import (
     figure_style,
 )
 from bayescam.types import Array
-from bayescam.uncertainty import class_at_referral, reliability_curve, risk_coverage
+from bayescam.uncertainty import (
+    class_at_referral,
+    missed_silently_band,
+    reliability_curve,
+    risk_band,
+    risk_coverage_curves,
+)
 from bayescam.workflows.folders import write_atomically
 from bayescam.workflows.judging import JudgedImages
+from bayescam.workflows.referral import RULE_SCORE
 
 __all__ = ["draw_figures", "draw_missed_figure", "draw_sets_figure"]
 
 _CURVES = ("1 - confidence", "predictive_entropy", "mutual_information", "epistemic_variance")
-_RATES = np.linspace(0.0, 0.6, 61)
+_COVERAGE = np.linspace(0.01, 1.0, 100)
+_MOST_REFERRED = 0.6
 
 
 def draw_figures(
@@ -38,76 +47,134 @@ def draw_figures(
     names: tuple[str, ...],
     folder: Path,
     split: str,
+    *,
+    seed: int,
 ) -> None:
     """Write reliability, referral, entropy, density and confusion figures.
 
     Args:
-        judged: by state of calibration; the last is the best, to which the others refer.
+        judged: by state of calibration; all but reliability are drawn of the last.
         ridges: histograms (K, B) of the probability of each class, see `draw_ridges`.
         names: K names.
         folder: where to write.
         split: what is scored, for the titles.
+        seed: of the resamples of the bands.
     """
-    best_name, best = list(judged.items())[-1]
-    about = f"{split}, {len(best.labels):,} images, {best_name}"
+    state, reported = list(judged.items())[-1]
+    about = f"{split}, {len(reported.labels):,} images, {state}"
 
     def reliability(axes: list[Axes]) -> None:
-        for ax, (name, part) in zip(axes, judged.items(), strict=True):
+        places = zip(axes[: len(judged)], axes[len(judged) :], judged.items(), strict=True)
+        for above, below, (name, part) in places:
             curve = reliability_curve(part.mean_probs, part.labels)
-            draw_reliability(curve, ax=ax, title=f"Reliability ({name})")
+            draw_reliability(curve, ax=above, title=f"Reliability ({name})")
+            draw_bin_counts(curve, ax=below)
+            above.set_xlabel("")
 
     def confusion(axes: list[Axes]) -> None:
-        draw_confusion(best.confusion(), names, ax=axes[0], title=about)
+        draw_confusion(reported.confusion(), names, ax=axes[0], title=about)
 
     def referral(axes: list[Axes]) -> None:
-        curves = {
-            name.replace("_", " "): risk_coverage(best.scores[name], best.correct)
-            for name in _CURVES
-            if name in best.scores
-        }
-        draw_risk_coverage(curves, ax=axes[0], title=about)
+        curves = risk_coverage_curves(_shown_scores(reported), reported.correct)
+        references = risk_coverage_curves(_reference_scores(~reported.correct), reported.correct)
+        bands = {}
+        if len(set(reported.groups)) > 1:
+            bands[RULE_SCORE] = risk_band(
+                reported.scores[RULE_SCORE],
+                reported.correct,
+                reported.groups,
+                coverage=_COVERAGE,
+                seed=seed,
+            )
+        draw_risk_coverage(curves, ax=axes[0], references=references, bands=bands, title=about)
 
     def histograms(axes: list[Axes]) -> None:
-        entropy = best.scores["predictive_entropy"]
+        entropy = reported.scores["predictive_entropy"]
         draw_entropy_histograms(
-            entropy, best.correct, ax=axes[0], num_classes=len(names), title=about
+            entropy, reported.correct, ax=axes[0], num_classes=len(names), title=about
         )
 
     def densities(axes: list[Axes]) -> None:
-        counts = np.bincount(best.labels, minlength=len(names)).tolist()
+        counts = np.bincount(reported.labels, minlength=len(names)).tolist()
         draw_ridges(*ridges, names, ax=axes[0], counts=counts, title=about)
 
     side = max(4.2, 0.62 * len(names) + 1.6)
-    _save(folder / "reliability.png", (4.2 * len(judged), 4.2), len(judged), reliability)
-    _save(folder / "risk_coverage.png", (5.4, 3.8), 1, referral)
+    _save(
+        folder / "reliability.png",
+        (4.2 * len(judged), 4.9),
+        len(judged),
+        reliability,
+        heights=(4.0, 1.0),
+    )
+    _save(folder / "risk_coverage.png", (5.4, 4.6), 1, referral)
     _save(folder / "entropy.png", (5.4, 3.4), 1, histograms)
     _save(folder / "densities.png", (5.4, 1.2 + 0.5 * len(names)), 1, densities)
     _save(folder / "confusion.png", (side + 0.8, side), 1, confusion)
 
 
 def draw_missed_figure(
-    best: JudgedImages, concern: int, names: tuple[str, ...], folder: Path
+    reported: JudgedImages, concern: int, names: tuple[str, ...], folder: Path, *, seed: int
 ) -> None:
     """Write the figure of the images of one class that no reader sees, by referral rate."""
-    shares = {
-        name.replace("_", " "): class_at_referral(
-            best.scores[name],
-            best.predicted,
-            best.labels,
+    of_class = reported.labels == concern
+    num_images, count = len(of_class), int(of_class.sum())
+    if not count:
+        return
+    rates = np.arange(int(_MOST_REFERRED * num_images) + 1) / num_images
+
+    def missed(scores: dict[str, Array]) -> dict[str, Array]:
+        return {
+            name: class_at_referral(
+                values,
+                reported.predicted,
+                reported.labels,
+                class_index=concern,
+                rates=rates.tolist(),
+            ).missed_silently
+            for name, values in scores.items()
+        }
+
+    bands = {}
+    if len(set(reported.groups)) > 1:
+        bands[RULE_SCORE] = missed_silently_band(
+            reported.scores[RULE_SCORE],
+            reported.predicted,
+            reported.labels,
+            reported.groups,
             class_index=concern,
-            rates=_RATES.tolist(),
-        ).missed_silently
-        for name in _CURVES
-        if name in best.scores
-    }
-    count = int((best.labels == concern).sum())
-    title = f"{count:,} images of {names[concern]} among {len(best.labels):,}"
+            coverage=_COVERAGE[_COVERAGE >= 1.0 - _MOST_REFERRED - 1e-9],
+            seed=seed,
+        )
+    lines = missed(_shown_scores(reported))
+    references = missed(_reference_scores(of_class & ~reported.correct))
+    title = f"{count:,} images of {names[concern]} among {num_images:,}"
 
     def draw(axes: list[Axes]) -> None:
-        draw_missed_silently(_RATES, shares, names[concern], ax=axes[0], title=title)
+        draw_missed_silently(
+            rates,
+            lines,
+            names[concern],
+            ax=axes[0],
+            references=references,
+            bands=bands,
+            title=title,
+        )
 
-    if count:
-        _save(folder / "missed_silently.png", (5.4, 3.8), 1, draw)
+    _save(folder / "missed_silently.png", (5.4, 4.6), 1, draw)
+
+
+def _shown_scores(judged: JudgedImages) -> dict[str, Array]:
+    return {
+        name.replace("_", " "): judged.scores[name] for name in _CURVES if name in judged.scores
+    }
+
+
+def _reference_scores(flagged: Array) -> dict[str, Array]:
+    """Scores that refer at random, and the flagged images before all others."""
+    return {
+        "referred at random": np.zeros(len(flagged)),
+        "best possible": flagged.astype(np.float64),
+    }
 
 
 def draw_sets_figure(conformal: dict[str, Any], names: tuple[str, ...], folder: Path) -> None:
@@ -141,8 +208,14 @@ def _save(
     size: tuple[float, float],
     columns: int,
     draw: Callable[[list[Axes]], None],
+    *,
+    heights: tuple[float, ...] = (1.0,),
 ) -> None:
+    """Write one figure of axes in rows of these relative heights, listed row by row."""
     with figure_style():
         figure = Figure(figsize=size, layout="constrained")
-        draw(list(figure.subplots(1, columns, squeeze=False)[0]))
+        axes = figure.subplots(
+            len(heights), columns, squeeze=False, sharex="col", height_ratios=heights
+        )
+        draw(list(axes.ravel()))
         write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=150))

@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
 
-from bayescam.types import Array, InputError
-from bayescam.uncertainty import (
-    DiagonalDistance,
-    MahalanobisDistance,
-    detect_shift_by_score,
-    fit_mahalanobis,
-)
+from bayescam.types import InputError
+from bayescam.uncertainty import detect_shift_by_score
+from bayescam.workflows.feature_distance import fit_distance, measure_distance
 from bayescam.workflows.finished import Analysis
 from bayescam.workflows.judging import JudgedImages
 from bayescam.workflows.parts import EvaluationParts
 
-__all__ = ["compare_with_foreign"]
-
-_MOST_FEATURES = 4096  # above, a covariance has too many numbers
-_BLOCK = 1024
-
-Rows = NDArray[np.int64]
+__all__ = ["compare_with_foreign", "refuse_shared_images"]
 
 
 def compare_with_foreign(
@@ -33,25 +23,29 @@ def compare_with_foreign(
     inside: dict[str, JudgedImages],
     outside: dict[str, JudgedImages],
     foreign: Analysis,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], list[str]]:
     """AUROC and false-positive rate at 95 % of each score, before and after calibration.
 
     Beside the scores of the draws there is `feature_distance`: the Mahalanobis distance of the
-    cached features from the nearest class (Lee et al. 2018), or, with more than 4096 features, the
-    distance from their mean where features are taken as uncorrelated. It is fitted on the training
-    images that the analysis holds; by default it holds none, and then on validation images.
+    cached features from the nearest class of the training images (Lee et al. 2018), or, with more
+    than 4096 features, the distance from their mean where features are taken as uncorrelated; see
+    `fit_distance`.
 
     Args:
         parts: the scored images, and those for fitting.
         inside: scored images, by state of calibration.
         outside: images from elsewhere, likewise.
         foreign: analysis of all images from elsewhere.
+
+    Returns:
+        The part `ood` of `evaluation.json`, and notes.
     """
-    described, fitted = _fit_distance(parts)
+    described, fitted, notes = fit_distance(parts)
     near, far = {}, {}
     if fitted is not None:
-        near["feature_distance"] = _distances(fitted, parts.analysis, parts.scored)
-        far["feature_distance"] = _distances(fitted, foreign, np.arange(len(foreign.predictions)))
+        near["feature_distance"] = measure_distance(fitted, parts.analysis, parts.scored)
+        everyone = np.arange(len(foreign.predictions))
+        far["feature_distance"] = measure_distance(fitted, foreign, everyone)
     return {
         "num_images": len(foreign.predictions),
         "data_fingerprint": foreign.manifest["data_fingerprint"],
@@ -65,47 +59,33 @@ def compare_with_foreign(
             }
             for state in inside
         },
-    }
+    }, notes
 
 
-def _fit_distance(
-    parts: EvaluationParts,
-) -> tuple[dict[str, Any] | None, MahalanobisDistance | DiagonalDistance | None]:
-    source, rows, split = parts.analysis, parts.analysis.part(("train",)), "train"
-    if not len(rows):
-        source, split = parts.fitting, "val"
-        rows = parts.calibrating
-    if len(rows) < 2:
-        return None, None
-    kind, fitted = "diagonal", None
-    if source.num_features <= _MOST_FEATURES:
-        fitted = _fit_mahalanobis(source, rows)
-        kind = "diagonal" if fitted is None else "mahalanobis"
-    described = {"kind": kind, "fitted_on": split, "num_images": len(rows)}
-    return described, fitted or _fit_diagonal(source, rows)
+def refuse_shared_images(foreign: Analysis, *others: Analysis) -> None:
+    """Make sure that no image from elsewhere is one of these analyses too, under any folder.
+
+    The same image has the same name and, since the model is the same, the same features.
+
+    Raises:
+        InputError: some images are shared.
+    """
+    for other in others:
+        shared = _shared_images(foreign, other)
+        if len(shared):
+            raise InputError(
+                f"--ood must hold images from elsewhere; of the {len(foreign.predictions)} images "
+                f"of {foreign.folder}, {len(shared)} are in {other.folder} too, for example "
+                f"{shared[0]!r}"
+            )
 
 
-def _fit_mahalanobis(source: Analysis, rows: Rows) -> MahalanobisDistance | None:
-    """None where the features have no covariance that could be inverted."""
-    try:
-        return fit_mahalanobis(source.features(rows), source.labels[rows])
-    except InputError:
-        return None
-
-
-def _fit_diagonal(source: Analysis, rows: Rows) -> DiagonalDistance:
-    mean = sum(block.sum(axis=0) for block in _features(source, rows)) / len(rows)
-    squares = sum(((block - mean) ** 2).sum(axis=0) for block in _features(source, rows))
-    return DiagonalDistance(mean, np.sqrt(squares / len(rows)))
-
-
-def _distances(
-    fitted: MahalanobisDistance | DiagonalDistance, analysis: Analysis, rows: Rows
-) -> Array:
-    return np.concatenate([fitted.distance(block) for block in _features(analysis, rows)])
-
-
-def _features(analysis: Analysis, rows: Rows) -> Iterator[Array]:
-    """Features of ever 1024 images, float64."""
-    for start in range(0, len(rows), _BLOCK):
-        yield analysis.features(rows[start : start + _BLOCK]).astype(np.float64)
+def _shared_images(foreign: Analysis, other: Analysis) -> list[str]:
+    """The names of images that both hold, with features that differ by rounding at most."""
+    names, known = (pd.Index(part.predictions["image_id"]) for part in (foreign, other))
+    both = names.intersection(known)
+    if both.empty or foreign.num_features != other.num_features:
+        return []
+    features = foreign.features(names.get_indexer(both))
+    same = np.isclose(features, other.features(known.get_indexer(both)), rtol=1e-2, atol=1e-3)
+    return [str(name) for name in both[same.all(axis=1)]]

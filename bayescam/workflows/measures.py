@@ -12,13 +12,14 @@ from bayescam.uncertainty import (
     Calibration,
     credible_interval,
     draws_needed,
+    interval_error,
     labelwise_variance,
     monte_carlo_error,
 )
 from bayescam.workflows.finished import Analysis
 from bayescam.workflows.judging import JudgedImages, map_blocks
 
-__all__ = ["measure_images", "summarize_measures"]
+__all__ = ["draw_notes", "measure_images", "summarize_measures"]
 
 _CLASS_ERRORS = {
     "mean": "mean_probs",
@@ -48,10 +49,11 @@ def measure_images(
         level: of the credible intervals.
 
     Returns:
-        `image_id, label, predicted`, the scores of `judged`, and for each class
-        `p_<class>_mean`, `_sd`, `_lower`, `_upper` (equal-tailed), `_hd_lower`, `_hd_upper`
-        (highest density), `_aleatoric`, `_epistemic` (variances of the label). From two draws on,
-        `<column>_error` is the Monte Carlo standard error of each column that has one.
+        `image_id, label, predicted`, `confidence` (of `predicted`), the scores of `judged`, and for
+        each class `p_<class>_mean`, `_sd`, `_lower`, `_upper` (equal-tailed), `_hd_lower`,
+        `_hd_upper` (highest density), `_aleatoric`, `_epistemic` (variances of the label). From two
+        draws on, `<column>_error` is the Monte Carlo standard error of every score and of every
+        column of a class.
     """
     names = analysis.class_names
     blocks = map_blocks(
@@ -62,6 +64,7 @@ def measure_images(
         "image_id": judged.image_ids,
         "label": classes[judged.labels],
         "predicted": classes[judged.predicted],
+        "confidence": judged.mean_probs.max(axis=1),
         **judged.scores,
     }
     found = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
@@ -84,8 +87,13 @@ def _measure_block(probs: Array, names: tuple[str, ...], level: float) -> dict[s
         variance = labelwise_variance(probs)
         by_class |= {"aleatoric": variance.aleatoric, "epistemic": variance.epistemic}
         found = monte_carlo_error(probs, level=level).as_dict()
-        errors = {f"{name}_error": values for name, values in found.items() if values.ndim == 1}
+        leading = by_class["mean"].argmax(axis=1)[:, np.newaxis]
+        of_leading = np.take_along_axis(found["mean_probs"], leading, axis=1)[:, 0]
+        errors = {"1 - confidence_error": of_leading}
+        errors |= {f"{name}_error": values for name, values in found.items() if values.ndim == 1}
         by_class |= {f"{name}_error": found[of] for name, of in _CLASS_ERRORS.items()}
+        ends = interval_error(probs, level=level, kind="highest-density")
+        by_class |= dict(zip(("hd_lower_error", "hd_upper_error"), ends, strict=True))
     columns = {
         f"p_{name}_{what}": values[:, k]
         for k, name in enumerate(names)
@@ -104,7 +112,8 @@ def summarize_measures(
         `monte_carlo_error`, that of the image at the 95 % quantile, or None where there is none.
         `classes`: of each class, means over the images: `mean`, `sd`, `interval_width`,
         `hd_width`, `aleatoric`, `epistemic`. `draws`: None, or one line that says for which
-        measure the draws are too few.
+        measure the draws are too few; the ends of highest-density intervals are not among these,
+        since their errors fall more slowly than those of all others.
     """
     right = judged.correct
     scores = {
@@ -122,6 +131,17 @@ def summarize_measures(
         "classes": {name: _describe_class(table, f"p_{name}") for name in names},
         "draws": _judge_draws(table, names, num_samples),
     }
+
+
+def draw_notes(num_samples: int, line: str | None) -> list[str]:
+    """What to say of the number of draws, given the line of `summarize_measures`."""
+    if num_samples > 1:
+        return [] if line is None else [line]
+    return [
+        "S = 1: the analysis has one draw, so what compares draws is left out: expected entropy, "
+        "mutual information, variation ratio, class overlap, the split of the variance, and all "
+        "Monte Carlo errors."
+    ]
 
 
 def _describe_class(table: pd.DataFrame, stem: str) -> dict[str, float]:

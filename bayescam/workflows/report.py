@@ -5,9 +5,9 @@ Needs no TensorFlow.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,9 @@ from bayescam.report import (
 )
 from bayescam.types import Array, InputError, UncertaintyDecomposition
 from bayescam.uncertainty import check_draws
+from bayescam.workflows.acting import CaseDecision, read_decisions
 from bayescam.workflows.analysis import PRINTED_MEASURES
-from bayescam.workflows.cases import StoredMaps, load_picture
+from bayescam.workflows.cases import StoredMaps, load_picture, shown_id
 from bayescam.workflows.finished import Analysis, load_analysis
 from bayescam.workflows.folders import write_atomically
 from bayescam.workflows.progress import progress_bars
@@ -35,14 +36,20 @@ from bayescam.workflows.tables import evaluation_tables
 __all__ = ["report_folder"]
 
 _FIGURES = {
-    "reliability": ("Reliability", "Accuracy against confidence; on the diagonal when calibrated."),
+    "reliability": (
+        "Reliability",
+        "Accuracy against confidence, on the diagonal when calibrated; below, how many images "
+        "each bin has.",
+    ),
     "risk_coverage": (
         "Referral",
-        "Error rate among the images that are kept when the least sure ones go to a reader.",
+        "Error rate among the images that are kept when the least sure ones go to a reader. Grey: "
+        "referred at random, and all errors first. Band: where resamples of the groups lie.",
     ),
     "missed_silently": (
         "Silent misses",
-        "Share of the images of the class of concern that are kept and called something else.",
+        "Share of the images of the class of concern that are kept and called something else; grey "
+        "lines and band as in the figure of referral.",
     ),
     "densities": (
         "Densities by class",
@@ -84,14 +91,16 @@ def report_folder(
     maps = StoredMaps(analysis.folder / "analysis.zarr")
     order = np.argsort(-analysis.predictions["predictive_entropy"].to_numpy(), kind="stable")
     records = pd.read_parquet(analysis.folder / "records.parquet")
+    evaluation = _load_evaluation(analysis.folder)
+    decided = {} if evaluation is None else read_decisions(analysis.folder, evaluation)
     cases, unread = [], 0
     with progress_bars(shown=progress) as report:
         for number, row in enumerate(order[:num_cases], start=1):
-            case = _case(analysis, maps, records, int(row))
+            case = _case(analysis, maps, records, int(row), decided)
             cases += [] if case is None else [case]
             unread += case is None
             report("report", number, min(num_cases, len(order)), "")
-    page = _page(analysis, cases, order[:num_cases], unread)
+    page = _page(analysis, evaluation, cases, order[:num_cases], unread)
     target = analysis.folder / "report" / "index.html"
     target.parent.mkdir(exist_ok=True)
     write_atomically(target, lambda file: file.write_text(page, encoding="utf-8"))
@@ -99,7 +108,11 @@ def report_folder(
 
 
 def _case(
-    analysis: Analysis, maps: StoredMaps, records: pd.DataFrame, row: int
+    analysis: Analysis,
+    maps: StoredMaps,
+    records: pd.DataFrame,
+    row: int,
+    decided: Mapping[str, CaseDecision],
 ) -> CaseReport | None:
     """The case of one row of the predictions; `None` where its image can no longer be read."""
     facts = analysis.predictions.iloc[row]
@@ -111,6 +124,7 @@ def _case(
     label = None if pd.isna(facts["label"]) else str(facts["label"])
     shown = dict.fromkeys([str(facts["predicted"]), *([label] if label else [])])
     found = (maps.summary(int(facts["image"]), target) for target in shown)
+    decision = decided.get(str(facts["image_id"]), CaseDecision())
     return build_case(
         shown_id(str(facts["image_id"])),
         picture,
@@ -125,6 +139,8 @@ def _case(
         maps=[summary for summary in found if summary is not None],
         label=label,
         mask=_mask(record, picture.shape[:2]),
+        flags=("referred",) if decision.referred else (),
+        decisions=decision.lines,
         details={} if pd.isna(facts["split"]) else {"split": str(facts["split"])},
     )
 
@@ -139,9 +155,14 @@ def _mask(record: pd.Series, size: tuple[int, ...]) -> Array | None:
         return None
 
 
-def _page(analysis: Analysis, cases: list[CaseReport], rows: Array, unread: int) -> str:
+def _page(
+    analysis: Analysis,
+    evaluation: dict[str, Any] | None,
+    cases: list[CaseReport],
+    rows: Array,
+    unread: int,
+) -> str:
     skipped = pd.read_csv(analysis.folder / "skipped.csv", dtype="str").fillna("")
-    evaluation = _load_evaluation(analysis.folder)
     settings, versions = analysis.manifest["settings"], analysis.manifest["versions"]
     notes = [
         "Probabilities are those of the posterior draws before calibration; maps are of the logit."
@@ -224,20 +245,3 @@ def _figures(folder: Path) -> list[ReportFigure]:
         for name, (title, caption) in _FIGURES.items()
         if (folder / f"{name}.png").exists()
     ]
-
-
-def shown_id(image_id: str) -> str:
-    """Return what the page shows of an image's id.
-
-    Where file names recur, the id is a path, and folders are often named after patients: then it is
-    the file's name and a hash of the path.
-
-    Example:
-        >>> shown_id("ISIC_0024306")
-        'ISIC_0024306'
-        >>> shown_id("mel/DOE_JOHN/img1")
-        'img1-aa6eeccc'
-    """
-    if "/" not in image_id:
-        return image_id
-    return f"{image_id.rsplit('/', 1)[-1]}-{hashlib.sha256(image_id.encode()).hexdigest()[:8]}"

@@ -31,8 +31,8 @@ _PRIVATE = ("image_id", "path", "mask_path", "group")
 def find_strata(analysis: Analysis, column: str, rows: Array) -> Array:
     """The name of the stratum of each of these images.
 
-    Numbers with more than 8 different values are cut at their quartiles; missing values are the
-    stratum "missing".
+    Numbers with more than 8 different values are cut at their quartiles, others are written without
+    decimals that say nothing (55, not 55.0); missing values are the stratum "missing".
 
     Raises:
         InputError: no such column, or more than 30 strata.
@@ -48,6 +48,8 @@ def find_strata(analysis: Analysis, column: str, rows: Array) -> Array:
     values = records[column].iloc[images].reset_index(drop=True)
     if _is_number(values):
         values = _quarters(values)
+    elif pd.api.types.is_float_dtype(values):
+        values = values.map("{:g}".format, na_action="ignore").astype("object")
     names = values.astype("str").where(values.notna(), "missing").to_numpy(dtype=object)
     if len(set(names)) > _MOST_STRATA:
         raise InputError(
@@ -95,7 +97,9 @@ def _scores(
 
 def _quarters(values: pd.Series) -> pd.Series:
     cuts = pd.qcut(values, 4, duplicates="drop")
-    edges = {cut: f"{cut.left:g} < x <= {cut.right:g}" for cut in cuts.cat.categories}
+    first, *others = cuts.cat.categories
+    edges = {cut: f"{cut.left:g} < x <= {cut.right:g}" for cut in others}
+    edges[first] = f"{values.min():g} <= x <= {first.right:g}"
     return cuts.astype("object").map(edges)
 
 

@@ -2,7 +2,8 @@
 
 An analysis folder holds `analysis.zarr` (see `store`), `predictions.parquet` (one row per analysed
 image; its column `image` is the index in the zarr arrays), `records.parquet` (one row per index),
-`skipped.csv` and `manifest.json`.
+`skipped.csv`, `feature_statistics.npz` (that of the run; none of an ensemble of runs) and
+`manifest.json`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from bayescam.workflows.analysis import (
     make_explainer,
     summarize_logits,
 )
+from bayescam.workflows.feature_distance import copy_statistics
 from bayescam.workflows.folders import (
     data_fingerprint,
     new_manifest,
@@ -146,6 +148,8 @@ def analyze_records(
         predictions = _predictions(store, chosen, names)
         write_table(folder / "predictions.parquet", predictions)
         write_skipped(folder, skipped)
+        if len(runs.known) == 1:
+            copy_statistics(Path(next(iter(runs.known))).expanduser(), folder)
     return AnalysisOutcome(Path(out).expanduser(), len(predictions), tuple(skipped))
 
 

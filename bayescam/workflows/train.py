@@ -33,13 +33,13 @@ from bayescam.models import build_classifier, class_names, load_model, save_mode
 from bayescam.models.saving import check_saveable
 from bayescam.types import Array, InputError
 from bayescam.workflows.config import AugmentationName, DataConfig, TrainConfig
+from bayescam.workflows.feature_distance import write_statistics
 from bayescam.workflows.folders import (
     data_fingerprint,
     file_fingerprint,
     new_manifest,
     read_manifest,
     work_folder,
-    write_atomically,
     write_skipped,
     write_table,
 )
@@ -184,7 +184,7 @@ def _fit_folder(
         augmentation = config.data.augmentation
         result = _train(model, kept, config.settings, augmentation, report, work=work)
         config.write(folder / "config.yaml")
-        _write_result(model, result, folder)
+        _write_result(model, kept, result, folder)
         shutil.rmtree(work, ignore_errors=True)
     return pd.DataFrame(result.history)
 
@@ -279,14 +279,11 @@ def _class_indices(records: pd.DataFrame, names: tuple[str, ...]) -> Array:
     return codes.astype(np.int64)
 
 
-def _write_result(model: tf_keras.Model, result: FitResult, folder: Path) -> None:
-    mean, sd = result.feature_statistics()
-
-    def write_statistics(path: Path) -> None:
-        with path.open("wb") as file:
-            np.savez(file, mean=mean, sd=sd)
-
-    write_atomically(folder / "feature_statistics.npz", write_statistics)
+def _write_result(
+    model: tf_keras.Model, records: pd.DataFrame, result: FitResult, folder: Path
+) -> None:
+    labels = _class_indices(records[records["split"] == "train"], class_names(model))
+    write_statistics(folder, result.training_features(), labels)
     (folder / "model").mkdir(exist_ok=True)
     save_model(model, folder / "model" / "model.keras")
     write_table(folder / "history.csv", pd.DataFrame(result.history))

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import posterior_comparison as study
+import posterior_config
+import posterior_heads
 import posterior_scores as scores
 import pytest
 import skin_lesions
 from rich.console import Console
+from scipy.special import softmax
+from sklearn.metrics import log_loss
 
 import bayescam as bc
 from bayescam.data import write_phantoms
+from bayescam.inference.features import FeatureCache
 from bayescam.types import InputError
+from bayescam.uncertainty import cross_fit_logits
 
+pytestmark = pytest.mark.filterwarnings(  # a hundred phantoms leave rare classes out
+    "ignore:.*(no validation image is of|temperature ended on its bound)"
+)
 SMALL = {"splits": (0,), "seeds": (0, 1), "num_samples": 6, "num_foreign": 20, "epochs": 2}
 
 
@@ -46,11 +57,15 @@ def leave_skin_run(run, skin, seed):
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory):
+def compared(tmp_path_factory):
+    """Folder, configuration, tables and what was printed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scores, "NUM_RESAMPLES", 40)
-        patch.setitem(study.CHOICES, "flipout", ("prior_sd", (0.02, 0.5)))
-        yield make_folders(tmp_path_factory)
+        patch.setitem(posterior_config.CHOICES, "flipout", ("prior_sd", (0.02, 0.5)))
+        root, config = make_folders(tmp_path_factory)
+        with redirect_stdout(StringIO()) as said:
+            tables = study.main(config, root / "out")
+        yield root, config, tables, said.getvalue()
 
 
 def make_folders(tmp_path_factory):
@@ -70,13 +85,12 @@ def make_folders(tmp_path_factory):
     )
 
 
-def test_every_head_is_trained_scored_and_kept(folders, capsys):
-    root, config = folders
-    tables = study.main(config, root / "out")
+def test_every_head_is_trained_scored_and_kept(compared):
+    root, config, tables, said = compared
     heads = [*config.heads, study.PROBE]
     assert list(tables["skin"].index) == [*heads, "dense, fine-tuned", "ensemble of 2 networks"]
     assert list(tables["chest"].index) == heads
-    assert "Best likelihood" in (said := capsys.readouterr().out)
+    assert "Best likelihood on validation images" in said
     assert "reparameterization are one posterior" in said
     kept = {path: path.stat().st_mtime_ns for path in (root / "out").rglob("*.npz")}
     names = {path.name for path in kept}
@@ -90,10 +104,10 @@ def test_every_head_is_trained_scored_and_kept(folders, capsys):
     assert again["skin"].drop(columns="seconds").equals(tables["skin"].drop(columns="seconds"))
 
 
-def test_whole_networks_are_rows(folders, capsys):
+def test_whole_networks_are_rows(compared):
     """From the networks themselves, on the images."""
-    root, config = folders
-    table = study.main(config, root / "out")["skin"]
+    _, config, tables, _ = compared
+    table = tables["skin"]
     shares = {"train": 0.5, "val": 0.25, "test": 0.25}
     records = bc.split_records(bc.read_ham10000(config.skin), fractions=shares, seed=0)
     logits, labels = {}, {}
@@ -111,8 +125,54 @@ def test_whole_networks_are_rows(folders, capsys):
         assert table.loc[row, "NLL"] == pytest.approx(nll, rel=1e-3)
 
 
-def test_a_missing_skin_run_is_one_line(folders, tmp_path):
-    _, config = folders
+def test_the_choice_is_by_the_likelihood_of_validation_images(compared):
+    """From the kept logits of one head, by the library's own cross-fitting."""
+    root, config, tables, _ = compared
+    console = Console(quiet=True)
+    task = study.TASKS["chest"](config, 0, root / "out" / "chest_0", console)
+    losses = []
+    for seed in config.seeds:
+        (path,) = (root / "out" / "chest_0").glob(f"reparameterization* seed {seed}.npz")
+        with np.load(path) as run:
+            logits = cross_fit_logits(
+                run["val"], task.labels["val"], task.groups["val"], bias_penalty=3.0
+            )
+        probs = softmax(np.float64(logits), axis=-1).mean(axis=0)
+        losses.append(log_loss(task.labels["val"], probs))
+    found = tables["chest"].loc["reparameterization", "NLL, validation"]
+    assert found == pytest.approx(np.mean(losses))
+
+
+@pytest.mark.parametrize(
+    ("strengths", "warned"), [((1e-5, 1e-2, 1.0), False), ((1e-4, 1e-3), True)]
+)
+def test_the_linear_probe_says_when_its_penalty_is_on_the_edge(
+    strengths, warned, monkeypatch, capsys
+):
+    """The noisier the features, the stronger the best penalty; here it is near C = 0.01."""
+    rng = np.random.default_rng(0)
+    labels = {part: rng.integers(2, size=400) for part in ("train", "val")}
+    views = {
+        part: (rng.normal(size=(400, 60)) + 0.15 * codes[:, None])[None].astype(np.float32)
+        for part, codes in labels.items()
+    }
+    task = study.Task(
+        name="noise",
+        class_names=("a", "b"),
+        fitting=(FeatureCache(views["train"]), FeatureCache(views["val"])),
+        fitting_labels=(labels["train"], labels["val"]),
+        seen={"val": views["val"]},
+        labels={"val": labels["val"]},
+        groups={"val": np.arange(400)},
+        concern="a",
+    )
+    monkeypatch.setattr(posterior_heads, "STRENGTHS", strengths)
+    posterior_heads.linear_probe(task, Console())
+    assert ("the edge of" in capsys.readouterr().out) == warned
+
+
+def test_a_missing_skin_run_is_one_line(compared, tmp_path):
+    _, config, *_ = compared
     missing = study.Config(**{**vars(config), "skin_runs": (str(tmp_path),)})
     with pytest.raises(InputError, match=r"has no seed_0/features.npz; run skin_lesions.py there"):
         study.main(missing, tmp_path / "out")

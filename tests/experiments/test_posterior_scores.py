@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import posterior_scores as ps
 import pytest
+from posterior_table import compare_heads
 
 from bayescam.uncertainty import accuracy_at_referral, class_at_referral, risk_coverage
-from bayescam.uncertainty.bootstrap import resample_groups
+from bayescam.uncertainty.resampling import resample_groups
 
 
 @pytest.fixture
@@ -22,59 +23,66 @@ def rng():
     return np.random.default_rng(4)
 
 
-def test_resampled_referral_is_that_of_the_images_written_out(judged):
+def test_referral_is_that_of_the_library_under_the_right_heading(judged):
     doubt, predicted, labels, groups = judged
-    found = ps.referral_resamples(doubt, predicted, labels, 1, groups, seed=3)
+    estimate, resamples = ps.referral_scores(doubt, predicted, labels, 1, groups, seed=3)
+    right = predicted == labels
+    kept = class_at_referral(doubt, predicted, labels, class_index=1, rates=(ps.MISSED_RATE,))
+    assert estimate[ps.MISSED] == kept.missed_silently[0]
+    assert estimate["AURC"] == risk_coverage(doubt, right).aurc
+    for key, rate in zip(ps.KEPT, ps.RATES, strict=True):
+        assert estimate[key] == accuracy_at_referral(doubt, right, rate)
     codes = np.unique(groups, return_inverse=True)[1]
     counts = np.concatenate(list(resample_groups(codes.max() + 1, ps.NUM_RESAMPLES, seed=3)))
-    for r in (0, 1, 500, 999):
-        rows = np.repeat(np.arange(60), counts[r, codes].astype(int))
-        right = predicted[rows] == labels[rows]
-        kept = class_at_referral(
-            doubt[rows], predicted[rows], labels[rows], class_index=1, rates=(ps.MISSED_RATE,)
-        )
-        assert found["AURC"][r] == pytest.approx(risk_coverage(doubt[rows], right).aurc)
-        assert found[ps.MISSED][r] == pytest.approx(kept.missed_silently[0])
-        for key, rate in zip(ps.KEPT, ps.RATES, strict=True):
-            assert found[key][r] == pytest.approx(accuracy_at_referral(doubt[rows], right, rate))
+    rows = np.repeat(np.arange(60), counts[999, codes].astype(int))
+    again, _ = ps.referral_scores(
+        doubt[rows], predicted[rows], labels[rows], 1, groups[rows], seed=3
+    )
+    assert {key: values[999] for key, values in resamples.items()} == pytest.approx(again)
 
 
-def test_the_error_of_a_calibrated_forecast_falls_with_the_number_of_images(rng):
-    probs = rng.dirichlet([1, 1, 1], size=12800)
-    floor = [ps.calibrated_error(probs[:n]) for n in (200, 800, 3200, 12800)]
-    ratios = np.divide(floor[:-1], floor[1:])
-    np.testing.assert_allclose(ratios, 2, rtol=0.25)  # as the inverse root of N
-
-
-def scores(head, nll, rng, *, split=0, seed=0):
+def scores(head, nll, rng, *, validation, split=0, seed=0):
     base = {key: 0.5 for key in ps.OUTCOMES}
     noise = rng.normal(0, 0.001, ps.NUM_RESAMPLES)
     return ps.HeadScores(
         head,
         split,
         seed,
-        {**base, "NLL": nll, "seconds": 1.0, "cats by distance": 0.9},
+        {**base, "NLL": nll, ps.VALIDATION: validation, "seconds": 1.0, "cats by distance": 0.9},
         {**{key: np.full(ps.NUM_RESAMPLES, 0.5) for key in base}, "NLL": nll + noise},
     )
 
 
 def test_the_verdict_names_the_best_and_judges_three_estimators_as_one(rng):
+    """Best is who is best on validation images, and not d, who is best on test images."""
     family = ("a", "b")
+    validation = {"probe": 0.1, "a": 0.5, "b": 0.7, "c": 0.55, "d": 0.8}
+    nll = {"probe": 0.3, "a": 0.5, "b": 0.7, "c": 0.55, "d": 0.2}
     made = [
-        scores(head, nll + 0.01 * seed + 0.1 * split, rng, split=split, seed=seed)
-        for head, nll in {"probe": 0.3, "a": 0.5, "b": 0.7, "c": 0.55, "d": 0.8}.items()
+        scores(
+            head,
+            nll[head] + 0.01 * seed + 0.1 * split,
+            rng,
+            validation=validation[head] + 0.3 * seed - 0.1 * split,
+            split=split,
+            seed=seed,
+        )
+        for head in nll
         for seed in (0, 1)
         for split in (0, 1)
     ]
-    table, verdict = ps.compare_heads(made, ("probe",), family)
-    assert verdict[0].startswith("Best likelihood: c.")  # a and b count as one, 0.6
+    table, verdict = compare_heads(made, ("probe",), family)
+    # a and b count as one, 0.6
+    assert verdict[0].startswith("Best likelihood on validation images: c. On test images")
     assert any(
         line.startswith("- mean-field: NLL -0.05") and "(better)" in line for line in verdict
     )
     assert any(line.startswith("- probe: NLL 0.25") and "(worse)" in line for line in verdict)
+    assert any(line.startswith("- d: NLL 0.35") and "(worse)" in line for line in verdict)
     assert any(
         "sd of NLL between the three is 0.1414, between seeds of one 0.0071" in x for x in verdict
     )
     assert table.loc["a", "NLL"] == pytest.approx(0.555)
-    assert table.loc["d", "NLL - c"].startswith("0.2500 [")
+    assert table.loc["a", "NLL, validation"] == pytest.approx(0.6)
+    assert table.loc["d", "NLL - c"].startswith("-0.3500 [")
     assert "cats 0.900" in verdict[-1]

@@ -13,6 +13,7 @@ import skin_lesions as study
 from bayescam.data import write_phantoms
 
 
+@pytest.mark.filterwarnings("ignore:.*(no validation image is of|temperature ended on its bound)")
 def test_the_table_is_the_mean_of_the_splits_and_done_seeds_are_kept(tmp_path, capsys):
     root = write_phantoms(tmp_path / "skin", kind="skin", num_images=140, seed=0)
     config = study.Config(
@@ -38,6 +39,12 @@ def test_the_table_is_the_mean_of_the_splits_and_done_seeds_are_kept(tmp_path, c
             accuracies.append((predicted == run["labels/test"]).mean())
     assert table.loc["dense", "accuracy"].startswith(f"{np.mean(accuracies):.3f} [")
     assert "flipout - dense, both calibrated" in table.index
+    for cell in table["expected_calibration_error"]:
+        estimate, lower, upper = (float(part.strip("[],")) for part in cell.split())
+        assert lower <= estimate <= upper
+    assert (
+        table["expected_calibration_error"].iloc[:-1].str.contains("[-", regex=False) == 0
+    ).all()
     written = [path.stat().st_mtime_ns for path in paths]
     again = study.main(config, tmp_path / "out")
     assert [path.stat().st_mtime_ns for path in paths] == written

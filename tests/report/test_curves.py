@@ -5,50 +5,28 @@ import pytest
 from matplotlib.figure import Figure
 
 from bayescam.report import (
+    draw_bin_counts,
     draw_confusion,
     draw_entropy_histograms,
     draw_reliability,
-    draw_risk_coverage,
 )
 from bayescam.types import InputError
-from bayescam.uncertainty import reliability_curve, risk_coverage
+from bayescam.uncertainty import reliability_curve
 
 
-def test_reliability_shows_bins_shares_and_error() -> None:
+def test_reliability_shows_bins_error_and_counts() -> None:
     probs = np.array([[0.95, 0.05], [0.95, 0.05], [0.65, 0.35], [0.1, 0.9]])
     curve = reliability_curve(probs, [0, 1, 0, 1], num_bins=10)
     ax = draw_reliability(curve, ax=Figure().subplots(), title="test split")
     line = ax.lines[1]
     np.testing.assert_allclose(line.get_xdata(), [0.65, 0.9333333333])
     np.testing.assert_allclose(line.get_ydata(), [1.0, 2 / 3])
-    np.testing.assert_allclose(
-        [bar.get_height() for bar in ax.patches], [0] * 6 + [0.25, 0, 0, 0.75]
-    )
     assert ax.get_legend().get_title().get_text() == f"ECE {curve.expected_calibration_error:.3f}"
     assert ax.get_title(loc="left") == "test split"
-
-
-def test_risk_coverage_draws_each_score_with_its_area() -> None:
-    correct = np.array([True] * 8 + [False] * 2)
-    curves = {
-        "entropy": risk_coverage(np.arange(10.0), correct),
-        "random": risk_coverage(np.ones(10), correct),
-    }
-    ax = draw_risk_coverage(curves, ax=Figure().subplots())
-    for line, (name, curve) in zip(ax.lines, curves.items(), strict=True):
-        np.testing.assert_array_equal(line.get_ydata(), curve.risk)
-        np.testing.assert_array_equal(line.get_xdata(), curve.coverage)
-        assert line.get_label() == f"{name} (AURC {curve.aurc:.3f})"
-    assert ax.get_ylim() == pytest.approx((0.0, 1.3 * 0.2))
-    with pytest.raises(InputError, match="at least one curve"):
-        draw_risk_coverage({}, ax=ax)
-
-
-def test_risk_coverage_without_errors_is_drawn() -> None:
-    ax = draw_risk_coverage(
-        {"entropy": risk_coverage([0.1, 0.2], [True, True])}, ax=Figure().subplots()
-    )
-    assert ax.get_ylim() == (0.0, 1.0)
+    below = draw_bin_counts(curve, ax=Figure().subplots())
+    assert [bar.get_height() for bar in below.patches] == [0] * 6 + [1, 0, 0, 3]
+    np.testing.assert_allclose([bar.get_x() for bar in below.patches], np.arange(10) / 10)
+    assert (below.get_yscale(), below.get_ylim()) == ("log", (0.7, 6.0))
 
 
 def test_entropy_histograms_hold_right_and_wrong_images() -> None:

@@ -49,6 +49,13 @@ def test_intervals() -> None:
     assert format_interval(0.5, np.nan, np.nan) == "0.500"
 
 
+def test_small_numbers_are_not_hidden() -> None:
+    information = pd.DataFrame({"mean": [0.0123, 0.00042, -0.0098, 0.0]})
+    rows = [line.split()[1] for line in to_text(information).splitlines()[2:]]
+    assert rows == ["0.012", "0.00042", "-0.0098", "0.000"]
+    assert format_interval(0.004, 0.00071, 0.02) == "0.0040 [0.00071, 0.020]"
+
+
 def test_interval_table_sets_models_side_by_side() -> None:
     scores = interval_table(
         {

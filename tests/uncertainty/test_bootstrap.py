@@ -6,7 +6,7 @@ from scipy.special import softmax
 
 from bayescam.types import InputError
 from bayescam.uncertainty import group_bootstrap, score_predictions
-from bayescam.uncertainty.bootstrap import resample_groups
+from bayescam.uncertainty.resampling import resample_groups
 
 NAMES = ["akiec", "bcc", "mel", "nv"]
 
@@ -23,7 +23,7 @@ def sample(num_images: int = 60, num_groups: int = 25):
 def test_every_score_equals_the_one_of_images_really_drawn_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("bayescam.uncertainty.bootstrap._CHUNK", 8)
+    monkeypatch.setattr("bayescam.uncertainty.resampling._CHUNK", 8)
     probs, labels, groups = sample()
     result = group_bootstrap(probs, labels, groups, NAMES, num_resamples=20, seed=3)
     names = np.unique(groups.astype(str))

@@ -118,6 +118,59 @@ def test_perfect_separation_stays_finite() -> None:
     assert 0.0099 < fit.temperature < 1.0
 
 
+def without_a_class() -> tuple[np.ndarray, np.ndarray]:
+    """Labels of the classes 0, 1 and 3 of four."""
+    logits, labels = sample(6, (1, 30, 4))
+    keep = labels != 2
+    return logits[:, keep], labels[keep]
+
+
+@pytest.mark.parametrize("penalty", [1e-6, 1.0])
+def test_a_class_without_images_keeps_the_bias_zero(penalty: float) -> None:
+    """The optimum among biases of sum zero with that of the class at zero, by a slow search."""
+    logits, labels = without_a_class()
+    with pytest.warns(UserWarning, match="no validation image is of 2: a class without images"):
+        fit = fit_calibration(logits, labels, bias_penalty=penalty)
+    assert fit.class_bias[2] == 0.0
+    assert fit.class_bias.sum() == pytest.approx(0.0, abs=1e-12)
+
+    def slow(x) -> float:
+        return slow_loss([x[0], x[1], x[2], 0.0, -x[1] - x[2]], logits, labels, penalty)
+
+    best = minimize(slow, np.zeros(3), method="Powell", tol=1e-6)
+    found = slow([np.log(fit.temperature), *fit.class_bias[:2]])
+    assert found == pytest.approx(best.fun, abs=1e-5)
+
+
+def test_the_warning_has_the_names_of_the_classes_once() -> None:
+    logits, labels = without_a_class()
+    names = ["mel", "nv", "df", "bcc"]
+    with pytest.warns(UserWarning, match=r"^no validation image is of df: ") as caught:
+        fit_calibration(logits, labels, class_names=names)
+    assert len(caught) == 1
+    fit_calibration(logits, labels, class_bias=False)  # no biases, nothing to warn of
+    lone = np.where(np.arange(len(labels)) == 0, 2, labels)  # of one image, in one fold
+    with pytest.warns(UserWarning, match=r"in some fold, no validation image is of df: ") as caught:
+        logits = cross_fit_logits(logits, lone, np.arange(len(labels)), class_names=names)
+    assert len(caught) == 1
+    assert np.isfinite(logits).all()
+    with pytest.raises(InputError, match=r"`class_names` must be 4 names.*got \['a', 'b'\]"):
+        fit_calibration(logits, labels, class_names=["a", "b"])
+
+
+def test_a_temperature_on_its_bound_is_said() -> None:
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(1, 400, 3)), np.arange(400) % 3
+    logits[0, np.arange(400), labels] -= 2.0  # the logits speak against the labels
+    with pytest.warns(UserWarning, match=r"ended on its bound, 100 .do these labels belong"):
+        fit_calibration(logits, labels, class_bias=False)
+    with pytest.warns(UserWarning, match=r"in some fold, the temperature ended on its bound, 100"):
+        cross_fit_logits(logits, labels, np.arange(400), class_bias=False)
+    sure = 0.01 * np.eye(2)[np.newaxis, np.arange(40) % 2]
+    with pytest.warns(UserWarning, match=r"ended on its bound, 0\.01 .too few images\?"):
+        fit_calibration(sure, np.arange(40) % 2)
+
+
 def test_bad_input_is_refused() -> None:
     logits, labels = sample()
     with pytest.raises(InputError, match=r"`logits` must have shape.*draw axis missing"):

@@ -4,8 +4,15 @@ import numpy as np
 import pytest
 
 from bayescam.types import InputError
-from bayescam.uncertainty import bootstrap_aurc, group_bootstrap, risk_coverage
-from bayescam.uncertainty.bootstrap import resample_groups
+from bayescam.uncertainty import (
+    accuracy_at_referral,
+    bootstrap_at_referral,
+    bootstrap_aurc,
+    class_at_referral,
+    group_bootstrap,
+    risk_coverage,
+)
+from bayescam.uncertainty.resampling import resample_groups
 
 
 def sample(seed: int, num_images: int = 60) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
@@ -29,6 +36,35 @@ def test_resamples_are_those_of_images_listed_again_and_again(name: str) -> None
         assert found.excess_aurc_resamples[r] == pytest.approx(slow.excess_aurc, abs=1e-12)
     whole = risk_coverage(scores[name], correct)
     assert (found.aurc, found.excess_aurc) == (whole.aurc, whole.excess_aurc)
+
+
+@pytest.mark.parametrize("name", ["fine", "tied", "constant"])
+def test_rates_are_those_of_images_listed_again_and_again(name: str) -> None:
+    """Few images of a class: some resamples have none of it."""
+    scores, correct, groups = sample(0)
+    rng, rates = np.random.default_rng(5), (0.0, 0.1, 0.35, 0.98)
+    labels = np.where(np.arange(60) < 2, 2, rng.integers(0, 2, 60))
+    predicted = np.where(correct, labels, (labels + 1) % 3)
+    options = {"class_index": 2, "rates": rates}
+    found = bootstrap_at_referral(
+        scores, predicted, labels, groups, num_resamples=70, seed=3, **options
+    )[name]
+    codes = np.unique(groups.astype(str), return_inverse=True)[1]
+    counts = np.concatenate(list(resample_groups(codes.max() + 1, 70, seed=3)))
+    for r, count in enumerate(counts):
+        listed = np.repeat(np.arange(60), count[codes].astype(int))
+        score = scores[name][listed]
+        slow = [accuracy_at_referral(score, correct[listed], rate) for rate in rates]
+        np.testing.assert_allclose(found.accuracy_resamples[r], slow, rtol=1e-10)
+        missed = class_at_referral(score, predicted[listed], labels[listed], **options)
+        np.testing.assert_allclose(
+            found.missed_silently_resamples[r], missed.missed_silently, rtol=1e-10, atol=1e-12
+        )
+    assert 0 < np.isnan(found.missed_silently_resamples[:, 0]).sum() < 70
+    slow = [accuracy_at_referral(scores[name], correct, rate) for rate in rates]
+    np.testing.assert_array_equal(found.accuracy, slow)
+    whole = class_at_referral(scores[name], predicted, labels, **options)
+    np.testing.assert_array_equal(found.missed_silently, whole.missed_silently)
 
 
 def test_resamples_are_those_of_the_other_scores() -> None:
@@ -58,3 +94,10 @@ def test_bad_input_is_refused() -> None:
         bootstrap_aurc(scores, correct, np.zeros(60))
     with pytest.raises(InputError, match="one finite number"):
         bootstrap_aurc({"broken": np.full(60, np.nan)}, correct, groups)
+    calls = np.zeros(60, int)
+    with pytest.raises(InputError, match="`scores` must hold at least one"):
+        bootstrap_at_referral({}, calls, calls, groups, class_index=0, rates=[0.1])
+    with pytest.raises(InputError, match=r"`rate` must be .*got 10\. Is it a percentage"):
+        bootstrap_at_referral(scores, calls, calls, groups, class_index=0, rates=[10])
+    with pytest.raises(InputError, match="at least two groups"):
+        bootstrap_at_referral(scores, calls, calls, calls, class_index=0, rates=[0.1])

@@ -3,10 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.special import softmax
+from scipy.stats import binom
 from sklearn.calibration import calibration_curve
 
 from bayescam.types import InputError
 from bayescam.uncertainty import (
+    calibration_error_by_chance,
     classwise_calibration_error,
     expected_calibration_error,
     reliability_curve,
@@ -158,7 +160,39 @@ def test_one_bin_of_equal_mass_is_one_bin_of_equal_width() -> None:
     )
 
 
+@pytest.mark.parametrize("num_images", [1, 2, 7, 64, 1000])
+def test_error_by_chance_of_equal_confidences_is_that_of_the_binomial_law(num_images: int) -> None:
+    """De Moivre: `E|X - n p| = 2 (1 - p) k P(X = k)` with k the first whole number above n p."""
+    k = int(np.floor(num_images * 0.7)) + 1
+    deviation = 2 * 0.3 * k * binom.pmf(k, num_images, 0.7)
+    found = calibration_error_by_chance([[0.7, 0.2, 0.1]] * num_images)
+    assert found == pytest.approx(deviation / num_images, rel=1e-9)
+
+
+@pytest.mark.parametrize("binning", ["equal-width", "equal-mass"])
+def test_error_by_chance_is_the_mean_over_labels_drawn_from_the_probabilities(binning) -> None:
+    probs, _ = sample(83)
+    rng = np.random.default_rng(2)
+    errors = [
+        expected_calibration_error(
+            probs, (rng.random((83, 1)) > probs.cumsum(axis=1)[:, :-1]).sum(axis=1), binning=binning
+        )
+        for _ in range(300)
+    ]
+    found = calibration_error_by_chance(probs, binning=binning)
+    assert found == pytest.approx(np.mean(errors), abs=4 * np.std(errors) / np.sqrt(300))
+
+
+def test_error_by_chance_of_sure_images_is_nothing_and_falls_as_the_inverse_root_of_n() -> None:
+    assert calibration_error_by_chance(np.eye(3)) == pytest.approx(0.0, abs=1e-15)
+    probs, _ = sample(50)
+    few, many = (calibration_error_by_chance(np.tile(probs, (n, 1))) for n in (16, 256))
+    assert few / many == pytest.approx(4, rel=0.02)
+
+
 def test_bad_input_is_refused() -> None:
+    with pytest.raises(InputError, match="`num_bins` must be at least 1"):
+        calibration_error_by_chance([[0.5, 0.5]], num_bins=0)
     with pytest.raises(InputError, match="`num_bins` must be at least 1"):
         reliability_curve([[0.5, 0.5]], [0], num_bins=0)
     with pytest.raises(InputError, match=r"`labels`.*got 2\."):

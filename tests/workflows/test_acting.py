@@ -28,15 +28,19 @@ from bayescam.uncertainty import (
     credible_interval,
     decompose,
     fit_calibration,
+    fit_conformal,
     fit_referral_rule,
+    interval_error,
     monte_carlo_error,
     risk_coverage,
     variation_ratio,
 )
+from bayescam.workflows.acting import read_decisions
 from bayescam.workflows.evaluate import evaluate_folder
 from bayescam.workflows.finished import Analysis, load_analysis
 from bayescam.workflows.parts import choose_parts
 from bayescam.workflows.report import report_folder
+from bayescam.workflows.strata import find_strata
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "benchmarks" / "evaluate_time.py"
 NAMES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
@@ -131,6 +135,8 @@ def test_every_measure_of_every_image_is_in_the_table(
     table, draws = pd.read_csv(folders["test"] / "tables" / "images.csv"), probs["test"]
     traces, errors = covariance_split(draws).traces, monte_carlo_error(draws)
     parts, densest = decompose(draws), credible_interval(draws, kind="highest-density")
+    ends = interval_error(draws, kind="highest-density")
+    of_leading = draws[:, np.arange(400), draws.mean(0).argmax(1)]
     expected = {
         "1 - confidence": 1 - draws.mean(0).max(1),
         "mutual_information": parts.mutual_information,
@@ -147,6 +153,10 @@ def test_every_measure_of_every_image_is_in_the_table(
         "p_mel_epistemic": draws[:, :, 4].var(0),
         "p_mel_epistemic_error": errors.labelwise_epistemic[:, 4],
         "p_mel_mean_error": draws[:, :, 4].std(0, ddof=1) / np.sqrt(12),
+        "confidence": draws.mean(0).max(1),
+        "1 - confidence_error": of_leading.std(0, ddof=1) / np.sqrt(12),
+        "p_mel_hd_lower_error": ends[0][:, 4],
+        "p_mel_hd_upper_error": ends[1][:, 4],
     }
     for name, values in expected.items():
         np.testing.assert_allclose(table[name], values, rtol=2e-5, atol=1e-9, err_msg=name)
@@ -235,6 +245,72 @@ def test_the_referral_rule_is_fitted_on_its_half_and_judged_on_test(
     assert "at most 15.0%" in found["guarantee"]
 
 
+def test_each_image_is_kept_or_referred_and_has_its_sets(
+    folders: dict[str, Path],
+    half_probs: dict[str, np.ndarray],
+    halves: dict[str, np.ndarray],
+    evaluation: dict,
+) -> None:
+    val, rows = load_analysis(folders["val"]), halves["guaranteeing"]
+    mean, labels = half_probs["val"][:, rows].mean(0), val.labels[rows]
+    test = half_probs["test"].mean(0)
+    table = pd.read_csv(folders["test"] / "tables" / "images.csv", keep_default_na=False)
+    rule = fit_referral_rule(1 - mean.max(1), mean.argmax(1) == labels, target_risk=0.15)
+    np.testing.assert_array_equal(table["referred"], ~rule.keeps(1 - test.max(1)))
+    np.testing.assert_allclose(table["rule_score"], 1 - test.max(1), rtol=1e-5)
+    assert table["rule_predicted"].tolist() == [NAMES[k] for k in test.argmax(1)]
+    counted = evaluation["referral_rule"]["test"]
+    assert (~table["referred"]).sum() == round(counted["coverage"] * counted["num_images"])
+    wrong = (table["rule_predicted"] != table["label"])[~table["referred"]]
+    assert wrong.mean() == pytest.approx(counted["risk"])
+    for kind in ("marginal", "class_conditional"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            fit = fit_conformal(mean, labels, class_conditional=kind == "class_conditional")
+        held = table[f"set_lac_{kind}"].str.split(";")
+        expected = [[NAMES[k] for k in np.flatnonzero(row)] for row in fit.sets(test)]
+        assert [[name for name in names if name] for names in held] == expected
+        covered = [label in names for label, names in zip(table["label"], held, strict=True)]
+        everyone = evaluation["conformal"]["methods"]["lac"][kind]["all_images"]
+        assert np.mean(covered) == pytest.approx(everyone["coverage"])
+    legend = evaluation["acting"]
+    assert set(legend) <= set(table)
+    assert "target risk 0.15" in legend["referred"]
+    assert "coverage 0.9 over all" in legend["set_lac_marginal"]
+
+
+def test_the_report_has_lines_of_every_scored_image(
+    folders: dict[str, Path], evaluation: dict
+) -> None:
+    decisions = read_decisions(folders["test"], evaluation)
+    table = pd.read_csv(folders["test"] / "tables" / "images.csv", keep_default_na=False)
+    assert list(decisions) == table["image_id"].tolist()
+    threshold = evaluation["referral_rule"]["threshold"]
+    for _, row in table.iterrows():
+        decision = decisions[row["image_id"]]
+        calibrated, referral, held = decision.lines
+        assert decision.referred == row["referred"] == (row["rule_score"] >= threshold)
+        assert calibrated == f"Calibrated: {row['predicted']} at {row['confidence']:.3f}"
+        what = "Referred" if row["referred"] else f"Kept as {row['rule_predicted']}"
+        side = "above" if row["rule_score"] > threshold else "below"
+        assert referral == (
+            f"{what}: 1 - p = {row['rule_score']:.4f} {side} the threshold {threshold:.4f} "
+            "(target risk 15 %)"
+        )
+        names = ", ".join(row["set_lac_marginal"].split(";")) or "no class is probable enough"
+        assert held == f"Set at 90 %: {names}"
+    assert read_decisions(folders["test"], evaluation | {"acting": None}) == {}
+    for keeps, words in (("none", "Referred, as every image"), ("all", "Kept as nv, as every")):
+        rule = evaluation["referral_rule"] | {"keeps": keeps, "threshold": None}
+        lines = [
+            part.lines[1]
+            for part in read_decisions(
+                folders["test"], evaluation | {"referral_rule": rule}
+            ).values()
+        ]
+        assert any(line.startswith(words) for line in lines)
+
+
 def test_conformal_thresholds_coverage_and_bands(
     folders: dict[str, Path],
     half_probs: dict[str, np.ndarray],
@@ -301,8 +377,19 @@ def test_numbers_are_cut_into_quarters_and_missing_values_are_a_stratum(
     assert found["missing"]["num_images"] == 10
     assert len(found) == 5
     first = np.nanquantile(records["age"], 0.25)
-    low = next(part for name, part in found.items() if name.endswith(f"<= {first:g}"))
+    low = found[f"{records['age'].min():g} <= x <= {first:g}"]
     assert low["num_images"] == (records["age"] <= first).sum()
+
+
+def test_a_few_numbers_are_strata_of_their_own_without_idle_decimals(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(folders["test"], tmp_path / "copy")
+    records = pd.read_parquet(folder / "records.parquet")
+    records["age"] = np.resize([55.0, 60.0, 62.5, np.nan], len(records))
+    records.to_parquet(folder / "records.parquet")
+    names = find_strata(load_analysis(folder), "age", np.arange(400))
+    assert names.tolist() == ["55", "60", "62.5", "missing"] * 100
 
 
 @pytest.mark.parametrize(
@@ -377,8 +464,9 @@ def test_one_draw_leaves_out_what_compares_draws(writer: ModuleType, tmp_path: P
     options = {"num_draws": 1, "num_features": 8}
     folder = writer.write_analysis(tmp_path / "one", 120, seed=1, **options)
     val = writer.write_analysis(tmp_path / "val", 120, split="val", seed=2, **options)
+    foreign = writer.write_analysis(tmp_path / "ood", 60, split=None, seed=3, **options)
     with pytest.warns(UserWarning, match="S = 1: the analysis has one draw.*mutual information"):
-        found = evaluate_folder(folder, calibration=val, ood=val)
+        found = evaluate_folder(folder, calibration=val, ood=foreign)
     assert [note for note in found["notes"] if "S = 1" in note] == found["notes"][:1]
     expected = {"1 - confidence", "predictive_entropy", "total_variance"}
     assert set(found["referral"]["calibrated"]) == set(found["measures"]["scores"]) == expected
@@ -423,6 +511,8 @@ def test_without_validation_images_nothing_is_promised(
     folder = shutil.copytree(folders["test"], tmp_path / "copy")
     found = evaluate_folder(folder)
     assert (found["best"], found["conformal"], found["referral_rule"]) == ("raw", None, None)
+    assert found["acting"] is None
+    assert "referred" not in pd.read_csv(folder / "tables" / "images.csv")
     assert not (folder / "tables" / "conformal.csv").exists()
     assert not (folder / "figures" / "conformal.png").exists()
 

@@ -14,7 +14,8 @@ from scipy.special import log_softmax, softmax
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
 from bayescam.types import InputError
-from bayescam.uncertainty import predictive_entropy
+from bayescam.uncertainty import fit_mahalanobis, predictive_entropy
+from bayescam.workflows.acting import read_decisions
 from bayescam.workflows.evaluate import evaluate_folder, scores_table
 from bayescam.workflows.explain import explain_images
 from bayescam.workflows.finished import load_analysis
@@ -94,6 +95,16 @@ def test_calibration_is_fitted_on_validation_images_only(known: tuple[Path, np.n
     second = evaluate_folder(folder)
     assert second["calibration"] == first["calibration"]
     assert second["scores"] != first["scores"]
+    # A class that no validation image shows is named, and keeps the bias 0.
+    table["label"] = table["label"].where(table["label"] != "ring", "plain")
+    table.to_parquet(folder / "predictions.parquet")
+    third = evaluate_folder(folder)
+    assert third["calibration"]["class_bias"]["ring"] == 0.0
+    said = [note for note in third["notes"] if "no validation image is of ring" in note]
+    assert [note.partition(":")[0] for note in said] == [
+        "Calibration",
+        "Half of the validation groups",
+    ]
 
 
 def test_another_folder_can_calibrate(known: tuple[Path, np.ndarray], tmp_path: Path) -> None:
@@ -117,6 +128,8 @@ def test_out_of_domain_images_are_told_apart(folder: Path, tmp_path: Path) -> No
     other = shutil.copytree(folder, tmp_path / "other")
     store = zarr.open_array(other / "analysis.zarr" / "logits", mode="r+", zarr_format=2)
     store[:] = np.asarray(store[:]) / 100
+    features = zarr.open_array(other / "analysis.zarr" / "features", mode="r+", zarr_format=2)
+    features[:] = np.asarray(features[:]) + 1  # other images, whose names recur
     foreign = load_analysis(other)
     found = evaluate_folder(folder, ood=other)["ood"]
     analysis = load_analysis(folder)
@@ -132,6 +145,64 @@ def test_out_of_domain_images_are_told_apart(folder: Path, tmp_path: Path) -> No
     (other / "manifest.json").write_text(manifest.replace(model, "0" * 16))
     with pytest.raises(InputError, match="different models"):
         evaluate_folder(folder, ood=other)
+
+
+def test_images_of_the_analysis_are_not_from_elsewhere(folder: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(folder, tmp_path / "other")
+    table = pd.read_parquet(other / "predictions.parquet")
+    moved = table.assign(path="elsewhere/" + table["path"], label=None, split=None, group=None)
+    moved.iloc[5:].to_parquet(other / "predictions.parquet")
+    for twin in (folder, other):
+        count = len(load_analysis(twin).predictions)
+        line = f"from elsewhere; of the {count} images of {twin}, {count} are in {folder} too"
+        with pytest.raises(InputError, match=line):
+            evaluate_folder(folder, ood=twin)
+
+
+def test_the_feature_distance_is_that_from_the_training_images(
+    folder: Path, tmp_path: Path
+) -> None:
+    """Kept at training, it needs no training image in the analysis; else a note says what it is."""
+    other = shutil.copytree(folder, tmp_path / "other")
+    features = zarr.open_array(other / "analysis.zarr" / "features", mode="r+", zarr_format=2)
+    features[:] = np.asarray(features[:]) + 1
+    analysis = load_analysis(folder)
+    train, test = (analysis.part((split,)) for split in ("train", "test"))
+    direct = fit_mahalanobis(analysis.features(train), analysis.labels[train])
+    near = direct.distance(analysis.features(test))
+    far = direct.distance(load_analysis(other).features(np.arange(60)))
+    expected = roc_auc_score(np.repeat([0, 1], [len(near), len(far)]), np.append(near, far))
+
+    def found() -> dict:
+        evaluation = evaluate_folder(folder, ood=other)
+        said = [note for note in evaluation["notes"] if note.startswith("feature_distance")]
+        return evaluation["ood"] | {"said": said}
+
+    stored = found()
+    assert stored["feature_distance"] == {
+        "kind": "mahalanobis",
+        "fitted_on": "train",
+        "num_images": None,
+    }
+    assert stored["said"] == []
+    auroc = stored["detection"]["raw"]["feature_distance"]["auroc"]
+    assert auroc == pytest.approx(expected, abs=0.01)
+    (folder / "feature_statistics.npz").unlink()
+    held = found()
+    assert held["feature_distance"]["num_images"] == len(train)
+    assert held["said"] == []
+    auroc = held["detection"]["raw"]["feature_distance"]["auroc"]
+    assert auroc == pytest.approx(expected, abs=1e-12)
+    table = analysis.predictions
+    table[table["split"] != "train"].to_parquet(folder / "predictions.parquet")
+    fallen_back = found()
+    assert fallen_back["feature_distance"]["fitted_on"] == "val"
+    assert "distance from the validation images" in fallen_back["said"][0]
+    np.savez(folder / "feature_statistics.npz", mean=np.zeros(64), sd=np.ones(64))
+    diagonal = found()
+    assert diagonal["feature_distance"]["kind"] == "diagonal"
+    assert "uncorrelated" in diagonal["said"][0]
+    assert len(diagonal["said"]) == 1
 
 
 def test_training_images_are_never_scored(folder: Path) -> None:
@@ -159,7 +230,7 @@ def test_predictions_hold_what_the_logits_say(folder: Path) -> None:
 
 
 def test_the_report_lists_the_most_uncertain_first(folder: Path) -> None:
-    evaluate_folder(folder)
+    evaluation = evaluate_folder(folder)
     missing = pd.read_parquet(folder / "records.parquet")
     table = pd.read_parquet(folder / "predictions.parquet")
     order = table.sort_values("predictive_entropy", ascending=False)
@@ -171,6 +242,14 @@ def test_the_report_lists_the_most_uncertain_first(folder: Path) -> None:
     assert order["image_id"].iloc[1] not in page
     assert order["image_id"].iloc[4] not in page
     assert "1 images could no longer be read" in page
+    decisions = read_decisions(folder, evaluation)
+    shown = order["image_id"].iloc[[0, 2, 3]]
+    lines = [line for name in shown if name in decisions for line in decisions[name].lines]
+    assert page.count("<li>") == len(lines)
+    for line in lines:
+        assert f"<li>{line}</li>" in page
+    referred = sum(decisions[name].referred for name in shown if name in decisions)
+    assert page.count('<span class="flag">referred</span>') == referred
     assert "accuracy" in page
     assert not re.search(r"(src|href)=\"(https?:)?//", page)
     with pytest.raises(InputError, match="has seed 3; expected 4"):

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import tensorflow_probability as tfp
 import tf_keras
+from sklearn.covariance import ledoit_wolf
 
 from bayescam import cli
 from bayescam.data import load_image, read_image_folder, resize_image, split_records
@@ -46,6 +47,16 @@ def test_feature_statistics_are_those_of_the_training_images(run_folder: Path) -
     with np.load(run_folder / "feature_statistics.npz") as stored:
         np.testing.assert_allclose(stored["mean"], np.mean(features, axis=0), rtol=1e-3, atol=1e-4)
         np.testing.assert_allclose(stored["sd"], np.std(features, axis=0), rtol=1e-2, atol=1e-3)
+        np.testing.assert_array_equal(stored["classes"], [0, 1, 2])
+        labels = train["label"].to_numpy()
+        means = np.stack([np.mean(features[labels == name], axis=0) for name in np.unique(labels)])
+        np.testing.assert_allclose(stored["class_means"], means, rtol=1e-3, atol=1e-4)
+        residuals = features - means[np.unique(labels, return_inverse=True)[1]]
+        covariance, shrinkage = ledoit_wolf(residuals, assume_centered=True)
+        assert stored["shrinkage"] == pytest.approx(shrinkage, rel=1e-2)
+        np.testing.assert_allclose(
+            stored["covariance"], covariance, rtol=1e-2, atol=1e-3 * covariance.max()
+        )
 
 
 def test_the_same_seed_gives_the_same_model(

@@ -1,0 +1,121 @@
+"""What the rules say of single images: kept or referred, and which classes a set holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayescam.types import Array
+from bayescam.workflows.judging import JudgedImages
+
+__all__ = ["CaseDecision", "act_on_images", "describe_acting", "read_decisions"]
+
+_SET_KINDS = ("marginal", "class_conditional")
+_BETWEEN = ";"
+
+
+@dataclass(frozen=True)
+class CaseDecision:
+    """What the rules make of one image: whether it is referred, and lines for its reader."""
+
+    referred: bool = False
+    lines: tuple[str, ...] = ()
+
+
+def act_on_images(
+    images: JudgedImages,
+    rule: dict[str, Any],
+    conformal: dict[str, Any],
+    names: tuple[str, ...],
+) -> pd.DataFrame:
+    """One row per image: what `referral_rule` and the LAC sets make of it.
+
+    Args:
+        images: judged after the calibration on which the thresholds stand.
+        rule: of `referral_rule`.
+        conformal: of `conformal_sets`.
+        names: K names of classes.
+
+    Returns:
+        The columns that `describe_acting` explains.
+    """
+    score = images.scores[rule["score"]]
+    sets = {kind: conformal["methods"]["lac"][kind]["by_class"] for kind in _SET_KINDS}
+    return pd.DataFrame(
+        {
+            "rule_predicted": np.array(names, dtype=object)[images.predicted],
+            "rule_score": score,
+            "referred": ~(score < rule["threshold"]),
+            **{
+                f"set_lac_{kind}": _name_sets(
+                    1.0 - images.mean_probs <= [by_class[name]["threshold"] for name in names],
+                    names,
+                )
+                for kind, by_class in sets.items()
+            },
+        }
+    )
+
+
+def describe_acting(rule: dict[str, Any], conformal: dict[str, Any]) -> dict[str, str]:
+    """What the columns of `act_on_images` mean, with the numbers that were asked for."""
+    promised, risk = f"{conformal['coverage_promised']:.4g}", f"{rule['target_risk']:.4g}"
+    return {
+        "confidence": "probability of `predicted`, after `calibration`",
+        "rule_predicted": "the most probable class after `threshold_calibration`; what the rule "
+        "and the sets speak of",
+        "rule_score": f"{rule['score']} after `threshold_calibration`",
+        "referred": "whether the image goes to a reader: `rule_score` is not below the threshold "
+        f"of `referral_rule`, of target risk {risk}",
+        "set_lac_marginal": "classes of the LAC set with one threshold, after "
+        f"`threshold_calibration`, names joined by '{_BETWEEN}'; coverage {promised} over all "
+        "images; empty where no class is probable enough",
+        "set_lac_class_conditional": "the same with a threshold per class; coverage "
+        f"{promised} within each class",
+    }
+
+
+def read_decisions(folder: Path, evaluation: dict[str, Any]) -> dict[str, CaseDecision]:
+    """What `tables/images.csv` of an analysis folder says of each scored image, by its id."""
+    if evaluation.get("acting") is None:
+        return {}
+    table = pd.read_csv(
+        folder / "tables" / "images.csv",
+        usecols=["image_id", "predicted", *evaluation["acting"]],
+        keep_default_na=False,
+        dtype={"image_id": "str", "predicted": "str", "rule_predicted": "str"},
+    )
+    rule, coverage = evaluation["referral_rule"], evaluation["conformal"]["coverage_promised"]
+    return {row["image_id"]: _decide(row, rule, coverage) for _, row in table.iterrows()}
+
+
+def _decide(row: pd.Series, rule: dict[str, Any], coverage: float) -> CaseDecision:
+    held = row["set_lac_marginal"].replace(_BETWEEN, ", ")
+    lines = (
+        f"Calibrated: {row['predicted']} at {row['confidence']:.3f}",
+        _describe_referral(row["rule_predicted"], row["rule_score"], rule),
+        f"Set at {100 * coverage:.4g} %: {held or 'no class is probable enough'}",
+    )
+    return CaseDecision(bool(row["referred"]), lines)
+
+
+def _describe_referral(called: str, score: float, rule: dict[str, Any]) -> str:
+    target = f"target risk {100 * rule['target_risk']:.4g} %"
+    if rule["keeps"] == "none":
+        return f"Referred, as every image: no threshold is good enough ({target})"
+    if rule["keeps"] == "all":
+        return f"Kept as {called}, as every image is kept ({target})"
+    threshold, name = rule["threshold"], rule["score"].replace("confidence", "p")
+    what = f"Kept as {called}" if score < threshold else "Referred"
+    side = "below" if score < threshold else "above" if score > threshold else "at"
+    return f"{what}: {name} = {score:.4f} {side} the threshold {threshold:.4f} ({target})"
+
+
+def _name_sets(sets: Array, names: tuple[str, ...]) -> list[str]:
+    return [
+        _BETWEEN.join(name for name, held in zip(names, row, strict=True) if held) for row in sets
+    ]

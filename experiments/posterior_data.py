@@ -1,0 +1,205 @@
+"""The data of `posterior_comparison.py`: features of two data sets and of foreign images."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import tf_keras
+from posterior_config import CONCERN, Config
+from rich.console import Console
+from skin_lesions import Config as SkinConfig
+from skin_lesions import evaluated_views, label_codes, save_arrays
+
+import bayescam as bc
+from bayescam.data import ImageLoader
+from bayescam.inference.draws import run_suffix
+from bayescam.inference.features import FeatureCache
+from bayescam.types import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One split of one data set, as features.
+
+    Attributes:
+        name: "skin" or "chest".
+        class_names: The K classes.
+        fitting: Features of the training (V, N, F) and the validation images (1, N, F).
+        fitting_labels: Classes of both.
+        seen: Features (V, N, F) of the views that are scored: "val", "test" and the foreign sets.
+        labels: Classes of "val" and "test".
+        groups: Lesions or patients of "val" and "test".
+        concern: The class that must not be missed.
+        tuned: By name, logits (M, N, K) of M whole networks, if they were tuned.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    fitting: tuple[FeatureCache, FeatureCache]
+    fitting_labels: tuple[Array, Array]
+    seen: dict[str, Array]
+    labels: dict[str, Array]
+    groups: dict[str, Array]
+    concern: str
+    tuned: dict[str, dict[str, Array]] = field(default_factory=dict)
+
+    @property
+    def foreign(self) -> list[str]:
+        """Names of the foreign sets."""
+        return [name for name in self.seen if name not in ("val", "test")]
+
+
+def skin_task(config: Config, split: int, folder: Path, console: Console) -> Task:
+    """The features that the skin lesion study left for one of its splits."""
+    fractions = {tuple(skin_config(run, split).fractions) for run in config.skin_runs}
+    if len(fractions) > 1:
+        raise bc.InputError(f"the skin runs have different splits, {sorted(fractions)}")
+    shares = dict(zip(("train", "val", "test"), fractions.pop(), strict=True))
+    records = bc.split_records(bc.read_ham10000(config.skin), fractions=shares, seed=split)
+    parts = {name: part.reset_index(drop=True) for name, part in records.groupby("split")}
+    outside = {
+        "chest X-rays": sample(bc.read_chest_xray(config.chest), config.num_foreign),
+        "skin phantoms": phantoms("skin", config.num_foreign, folder.parent),
+    }
+    networks = []
+    for number, run in enumerate(config.skin_runs):
+        kept = Path(run) / f"seed_{split}"
+        model = bc.load_model(kept / "model.keras")
+        seen = view_features(model, outside, evaluated_views, folder / f"network {number}", console)
+        with np.load(kept / "features.npz") as arrays:
+            features = dict(arrays)
+        seen |= {part: features[f"seen/{part}"] for part in ("val", "test")}
+        networks.append((model, features, seen))
+    logits = [suffix_logits(model, seen, 1, 0) for model, _, seen in networks]
+    tuned = {"dense, fine-tuned": logits[0]}
+    if len(networks) > 1:
+        together = {key: np.concatenate([made[key] for made in logits]) for key in logits[0]}
+        tuned[f"ensemble of {len(networks)} networks"] = together
+    model, features, seen = networks[0]
+    return Task(
+        name="skin",
+        class_names=tuple(model.layers[-1].class_names),
+        fitting=(FeatureCache(features["train"]), FeatureCache(features["val"])),
+        fitting_labels=(label_codes(parts["train"]), label_codes(parts["val"])),
+        seen=seen,
+        labels={part: label_codes(parts[part]) for part in ("val", "test")},
+        groups={part: parts[part]["group"].to_numpy(str) for part in ("val", "test")},
+        concern=CONCERN["skin"],
+        tuned=tuned,
+    )
+
+
+def skin_config(run: str, split: int) -> SkinConfig:
+    """The configuration of a skin lesion study that is done with one of its splits."""
+    if not (Path(run) / f"seed_{split}" / "features.npz").exists():
+        raise bc.InputError(f"{run} has no seed_{split}/features.npz; run skin_lesions.py there")
+    return SkinConfig(**json.loads((Path(run) / "config.json").read_text()))
+
+
+def chest_features(config: Config, output_dir: Path) -> dict[str, Array]:
+    """Features (2, N, F) of all chest X-rays by the backbone as it comes, and of foreign images."""
+    records = bc.read_chest_xray(config.chest)
+    names = tuple(sorted(records["label"].unique()))
+    model = bc.build_classifier(
+        config.chest_backbone,
+        class_names=names,
+        head="dense",
+        weights=config.weights,
+        input_shape=config.chest_shape,
+    )
+    outside = {
+        "skin lesions": sample(bc.read_ham10000(config.skin), config.num_foreign),
+        "chest phantoms": phantoms("chest", config.num_foreign, output_dir),
+    }
+    tables = {"all": records, **outside}
+    return view_features(model, tables, both_sides, output_dir / "chest", Console())
+
+
+def chest_task(config: Config, split: int, folder: Path, console: Console) -> Task:
+    """One patient-disjoint split of the chest X-rays."""
+    seen = chest_features(config, folder.parent)
+    everything = seen.pop("all")
+    records = bc.split_records(bc.read_chest_xray(config.chest), seed=split)
+    names = tuple(sorted(records["label"].unique()))
+    part = {name: np.flatnonzero(records["split"] == name) for name in ("train", "val", "test")}
+    codes = records["label"].map(names.index).to_numpy(np.int64)
+    return Task(
+        name="chest",
+        class_names=names,
+        fitting=(
+            FeatureCache(everything[:, part["train"]]),
+            FeatureCache(everything[:1, part["val"]]),
+        ),
+        fitting_labels=(codes[part["train"]], codes[part["val"]]),
+        seen={"val": everything[:, part["val"]], "test": everything[:, part["test"]], **seen},
+        labels={name: codes[part[name]] for name in ("val", "test")},
+        groups={name: records["group"].to_numpy(str)[part[name]] for name in ("val", "test")},
+        concern=CONCERN["chest"],
+    )
+
+
+def view_features(
+    model: tf_keras.Model,
+    tables: dict[str, pd.DataFrame],
+    views: Callable[[Array], Iterable[Any]],
+    folder: Path,
+    console: Console,
+) -> dict[str, Array]:
+    """Features (V, N, F) of the views of each table's images, made once and kept."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "features.npz"
+    if not path.exists():
+        made = {}
+        prefix = (split := bc.draw_posterior(model, 1).split).prefix(split.features)
+        for name, records in tables.items():
+            console.print(f"{folder.name}: features of {len(records)} images: {name}")
+            loader = ImageLoader(records["path"].tolist(), model.input_shape[1:])
+            blocks = [
+                np.stack([prefix(np.float32(view))[0].numpy() for view in views(images)])
+                for _, images in loader
+            ]
+            if loader.skipped:
+                raise bc.InputError(f"{loader.skipped[0].path}: {loader.skipped[0].reason}")
+            made[name] = np.concatenate(blocks, axis=1)
+        save_arrays(path, made)
+    with np.load(path) as arrays:
+        return dict(arrays)
+
+
+def both_sides(images: Array) -> list[Array]:
+    """The images and their mirror images."""
+    return [images, images[:, :, ::-1]]
+
+
+def sample(records: pd.DataFrame, number: int) -> pd.DataFrame:
+    """Some of the images, always the same."""
+    return records.sample(min(number, len(records)), random_state=0)
+
+
+def phantoms(kind: str, number: int, folder: Path) -> pd.DataFrame:
+    """Records of synthetic images, written once."""
+    root = folder / f"{kind}_phantoms"
+    if not root.exists():
+        bc.write_phantoms(root, kind=kind, num_images=number, seed=0)
+    return (bc.read_ham10000 if kind == "skin" else bc.read_chest_xray)(root)
+
+
+def suffix_logits(
+    model: tf_keras.Model, seen: dict[str, Array], num_samples: int, seed: int
+) -> dict[str, Array]:
+    """Logits (S, N, K) of features (V, N, F), the mean over the views within each draw."""
+    draws = bc.draw_posterior(model, num_samples, seed=seed)
+    weights = draws.weights()
+    return {
+        key: np.mean([run_suffix(draws.split, view, weights).numpy() for view in views], axis=0)
+        for key, views in seen.items()
+    }
+
+
+TASKS = {"skin": skin_task, "chest": chest_task}
