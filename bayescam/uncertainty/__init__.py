@@ -33,6 +33,7 @@ from bayescam.uncertainty.distance import (
 from bayescam.uncertainty.exchangeability import one_per_group, refuse_shared_groups
 from bayescam.uncertainty.intervals import credible_interval, interval_error
 from bayescam.uncertainty.labelwise import VarianceSplit, labelwise_variance
+from bayescam.uncertainty.mean_bootstrap import BootstrapMeans, bootstrap_means
 from bayescam.uncertainty.montecarlo import (
     MonteCarloError,
     check_draws,
@@ -82,6 +83,7 @@ __all__ = [
     "AurcResamples",
     "AurocResamples",
     "Binning",
+    "BootstrapMeans",
     "BootstrapScores",
     "BrierDecomposition",
     "Calibration",
@@ -107,6 +109,7 @@ __all__ = [
     "bootstrap_at_referral",
     "bootstrap_aurc",
     "bootstrap_auroc",
+    "bootstrap_means",
     "brier_decomposition",
     "calibration_error_by_chance",
     "check_draws",
