@@ -53,7 +53,7 @@ def gaussian_statistics(moments: MapMoments) -> MapStatistics:
 
     Example:
         >>> moments = MapMoments(np.array([[[[2.0, 1.0]]]]), np.array([[[[1.0, 4.0]]]]))
-        >>> gaussian_statistics(moments).p_relevant.round(3).ravel().tolist()
+        >>> gaussian_statistics(moments).p_relevant.astype(float).round(3).ravel().tolist()
         [0.841, 0.5]
     """
     threshold = relevance_threshold(moments.mean)[..., None, None]

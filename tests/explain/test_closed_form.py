@@ -109,7 +109,7 @@ def laplace(covariance, **options):
     layer.bias.assign(rng.normal(size=layer.bias.shape))
     layer.posterior_sd.assign(rng.uniform(0.1, 0.5, layer.noise_shape))
     for basis in layer.bases:
-        basis.assign(rng.normal(size=basis.shape) / np.sqrt(len(basis)))
+        basis.assign(rng.normal(size=basis.shape) / np.sqrt(basis.shape[0]))
     return model
 
 
