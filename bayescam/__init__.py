@@ -37,12 +37,13 @@ if TYPE_CHECKING:
         save_model,
     )
     from bayescam.types import InputError
-    from bayescam.workflows import analyze, fit, summarize
+    from bayescam.workflows import analyze, analyze_exactly, fit, summarize
 
 __all__ = [
     "InputError",
     "adapt_model",
     "analyze",
+    "analyze_exactly",
     "audit_records",
     "build_classifier",
     "build_head",
@@ -90,6 +91,6 @@ __getattr__, __dir__ = lazy_names(
             "save_model",
         ),
         "bayescam.types": ("InputError",),
-        "bayescam.workflows": ("analyze", "fit", "summarize"),
+        "bayescam.workflows": ("analyze", "analyze_exactly", "fit", "summarize"),
     },
 )

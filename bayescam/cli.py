@@ -314,7 +314,7 @@ def analyze(
     ] = None,
     maps: Annotated[
         Literal["draws", "summary"],
-        typer.Option(help="Keep the maps of all draws, or mean, sd and P(relevant)."),
+        typer.Option(help="Keep the maps of all draws, or mean, sd, P(relevant) and P(positive)."),
     ] = "draws",
     num_samples: NumSamples = 100,
     target_layer: TargetLayer = None,

@@ -1,104 +1,86 @@
-"""How alike two maps of one image are, against how alike maps of different images are.
-
-Maps of one layer share much whatever they explain: a blurred blob near the middle. So a rank
-correlation says little alone; it is held against the 95th percentile of that between maps of
-different images.
-"""
+"""How alike the maps of different draws are: means over all pairs of draws."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.spatial.distance import pdist
 from scipy.stats import rankdata
 
-from bayescam.explain.resizing import check_maps
-from bayescam.types import Array, InputError
+from bayescam.explain.validation import check_maps, map_blocks
+from bayescam.types import Array
 
-__all__ = ["MapAgreement", "compare_maps", "rank_correlation"]
-
-
-@dataclass(frozen=True)
-class MapAgreement:
-    """Spearman correlations over the cells of maps.
-
-    Attributes:
-        correlations: (..., N), of two maps of the same image; NaN where one of them is constant.
-        between_images: (N (N - 1) / 2,), of the first maps of different images, likewise.
-    """
-
-    correlations: Array
-    between_images: Array
-
-    @property
-    def mean(self) -> float:
-        """Mean of the correlations that are defined."""
-        return float(np.nanmean(self.correlations))
-
-    @property
-    def limit(self) -> float:
-        """95th percentile of the correlations between different images."""
-        return float(np.nanpercentile(self.between_images, 95))
-
-    @property
-    def differs(self) -> bool:
-        """Whether the two maps are less alike than 5 % of different images: the mean is below.
-
-        A randomised model should have such maps (Adebayo et al. 2018).
-        """
-        return self.mean < self.limit
-
-    @property
-    def agrees(self) -> bool:
-        """Whether the two maps are more alike than 95 % of different images: the mean is above.
-
-        A noisy image or another seed should give such maps.
-        """
-        return self.mean > self.limit
+__all__ = ["overlap_agreement", "rank_agreement"]
 
 
-def compare_maps(first: Array, second: Array) -> MapAgreement:
-    """Returns how alike two models' maps of the same images are.
+def rank_agreement(cams: ArrayLike) -> Array:
+    """Return the mean Spearman rank correlation over all pairs of draws, (N, T), float64.
+
+    With the ranks of the cells of draw `s`, centred and scaled to length one, `z_s`, the mean over
+    pairs is `(|sum_s z_s|^2 - S) / (S (S - 1))`, one pass instead of `S (S - 1) / 2` correlations.
+    Between `-1 / (S - 1)` and 1; strength and sign of the maps do not matter, only the order of
+    their cells.
 
     Args:
-        first: (N, h, w), of the trained model, of at least two images.
-        second: (N, h, w), or several (..., N, h, w): of a randomised one, one trained on permuted
-            labels, of noisy images, of other seeds.
+        cams: (S, N, T, h, w), signed, at least two draws.
+
+    Returns:
+        NaN where fewer than two draws have a map that is not constant: pairs with a constant map
+        have no correlation and are left out.
 
     Raises:
-        InputError: If shapes do not fit, or nothing is left to compare as maps are constant.
-
-    Example:
-        >>> rng = np.random.default_rng(0)
-        >>> maps = rng.normal(size=(4, 7, 7))
-        >>> compare_maps(maps, rng.normal(size=(4, 7, 7))).differs, compare_maps(maps, maps).differs
-        (True, False)
+        InputError: other axes, maps that are not finite, or one draw alone.
     """
-    one, other = check_maps(first, "first"), check_maps(second, "second")
-    if one.ndim != 3 or len(one) < 2 or other.shape[-3:] != one.shape:
-        raise InputError(
-            "`first` must be maps (N, h, w) of at least two images and `second` (..., N, h, w) of "
-            f"the same ones; got {one.shape} and {other.shape}"
-        )
-    ranks = _standard_ranks(one)
-    pairs = np.triu_indices(len(one), 1)
-    made = MapAgreement(rank_correlation(one, other), (ranks @ ranks.T)[pairs])
-    if np.isnan(made.correlations).all() or np.isnan(made.between_images).all():
-        raise InputError("maps must vary over their cells to be compared; these are constant")
-    return made
+    draws = check_maps(cams, measure="rank_agreement")
+    cells = draws.shape[-2] * draws.shape[-1]
+    parts = [_mean_rank_correlation(block) for block in map_blocks(draws, 3 * len(draws) * cells)]
+    return np.concatenate(parts).reshape(draws.shape[1:3])
 
 
-def rank_correlation(first: Array, second: Array) -> Array:
-    """Returns Spearman's correlation over the cells of maps (..., h, w), NaN where one is constant.
+def overlap_agreement(cams: ArrayLike) -> Array:
+    """Return the mean soft IoU of `relu(map)` over all pairs of draws, (N, T), float64.
 
-    Ties have the mean of their ranks.
+    `sum_cells min(a, b) / sum_cells max(a, b)` of two maps (Ruzicka 1958; the IoU of regions with
+    soft edges): 1 for equal maps, 0 where their positive parts do not meet. Maps are compared in
+    their own units, so a faint map overlaps little with a strong one of the same shape.
+
+    Args:
+        cams: (S, N, T, h, w), signed, at least two draws.
+
+    Returns:
+        NaN where no pair has any positive value; such pairs are left out.
+
+    Raises:
+        InputError: other axes, maps that are not finite, or one draw alone.
     """
-    return np.asarray((_standard_ranks(first) * _standard_ranks(second)).sum(axis=-1))
+    draws = check_maps(cams, measure="overlap_agreement")
+    cells = draws.shape[-2] * draws.shape[-1]
+    parts = [
+        _mean_overlap(np.maximum(block[:, place], 0.0))
+        for block in map_blocks(draws, len(draws) * cells)
+        for place in range(block.shape[1])
+    ]
+    return np.array(parts).reshape(draws.shape[1:3])
 
 
-def _standard_ranks(maps: Array) -> Array:
-    """Ranks (..., h w) with mean 0 and sum of squares 1; NaN for a constant map."""
-    ranks = rankdata(maps.reshape(*maps.shape[:-2], -1), axis=-1)
+def _mean_rank_correlation(maps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of maps (S, n, cells): (n,)."""
+    ranks = rankdata(maps, axis=-1)
     ranks -= ranks.mean(axis=-1, keepdims=True)
-    norm = np.sqrt((ranks**2).sum(axis=-1, keepdims=True))
-    return np.divide(ranks, norm, out=np.full_like(ranks, np.nan), where=norm > 0)
+    length = np.linalg.norm(ranks, axis=-1, keepdims=True)
+    unit = np.divide(ranks, length, out=np.zeros_like(ranks), where=length > 0)
+    varied = (length[..., 0] > 0).sum(axis=0).astype(np.float64)
+    together = np.square(unit.sum(axis=0)).sum(axis=-1)
+    pairs = varied * (varied - 1.0)
+    return np.divide(together - varied, pairs, out=np.full_like(pairs, np.nan), where=pairs > 0)
+
+
+def _mean_overlap(maps: NDArray[np.float64]) -> float:
+    """Of maps (S, cells), not negative: `min = (a + b - |a - b|) / 2`, `max` likewise with plus."""
+    apart, total = pdist(maps, "cityblock"), maps.sum(axis=1)
+    first, second = np.triu_indices(len(maps), 1)
+    both = total[first] + total[second]
+    seen = both > 0
+    if not seen.any():
+        return float("nan")
+    return float(((both - apart)[seen] / (both + apart)[seen]).mean())

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import tf_keras
 
-from bayescam.explain.agreement import MapAgreement, compare_maps
+from bayescam.explain.comparison import MapAgreement, compare_maps
 from bayescam.explain.perturbation import check_images
 from bayescam.explain.randomization import cascade, head_layers, randomized
 from bayescam.types import Array, InputError

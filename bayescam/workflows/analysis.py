@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PRINTED_MEASURES",
     "analyze",
+    "check_images",
     "draw_members",
     "explained_targets",
     "explain_padded",
@@ -88,7 +89,7 @@ def analyze(
     """
     if batch_size < 1:
         raise InputError(f"`batch_size` must be at least 1; got {batch_size}")
-    images = _check_images(images, model.input_shape)
+    images = check_images(images, model.input_shape)
     explainer = make_explainer(
         model,
         num_samples=num_samples,
@@ -268,7 +269,8 @@ def _join(parts: list[Array]) -> Array:
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
-def _check_images(images: Array, input_shape: tuple[int | None, ...]) -> Array:
+def check_images(images: Array, input_shape: tuple[int | None, ...]) -> Array:
+    """Return the images as an array, refusing those that do not fit the model."""
     images = np.asarray(images)
     expected = tuple(input_shape[1:])
     fits = images.ndim == 4 and all(

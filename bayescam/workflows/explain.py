@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from scipy.special import softmax
 
 from bayescam.data import ImageLoader
-from bayescam.explain import CamExplainer
+from bayescam.explain import CamExplainer, summarize_maps
 from bayescam.models import class_names
 from bayescam.report import (
     MapSummary,
@@ -31,7 +31,6 @@ from bayescam.workflows.folders import (
     write_skipped,
     write_table,
 )
-from bayescam.workflows.maps import summarize_maps
 from bayescam.workflows.progress import progress_bars
 from bayescam.workflows.runs import RunFolders, load_runs
 
@@ -130,7 +129,8 @@ def _draw_batch(
     for row, (path, figure, predicted) in enumerate(
         zip(table["path"], table["figure"], table["predicted"], strict=True)
     ):
-        summary = map_summary(statistics, predicted, row, places[predicted])
+        place = row, places[predicted]
+        summary = map_summary(statistics, predicted, *place, num_samples=len(draws.cams))
         _draw_image(folder / figure, path, probs[:, row], names, summary)
 
 
@@ -152,5 +152,6 @@ def _draw_image(
             axes=list(below.subplots(1, 4)),
             threshold=summary.threshold,
             target=summary.target,
+            has_evidence=summary.has_evidence,
         )
         write_atomically(target, lambda file: figure.savefig(file, format="png", dpi=130))

@@ -54,7 +54,8 @@ class AnalysisOptions:
     Attributes:
         split: which images: of one split, or all; by default val and test as split at training,
             or all images of data that the run does not know.
-        maps: keep the maps of every "draw", or their "summary" (mean, sd, P(relevant)).
+        maps: keep the maps of every "draw", or their "summary": mean, sd,
+            P(relevant) and P(positive) per pixel, see `bayescam.explain.MapStatistics`.
         num_samples: how many posterior draws.
         seed: key of the draws.
         target_layer: layer whose maps are weighted; see `analyze`.
