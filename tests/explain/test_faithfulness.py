@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from bayescam.explain import deletion, infidelity, insertion, road
 from bayescam.explain.imputation import impute_noisy_linear
-from bayescam.explain.infidelity import _draw_squares
+from bayescam.explain.infidelity_score import _draw_squares
 from bayescam.report import upsample_map
 from bayescam.types import InputError
 
