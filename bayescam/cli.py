@@ -212,16 +212,19 @@ def train(
         typer.Option(help="Prior sd of each weight; 0.15 for Gaussian heads, else none."),
     ] = None,
     dropout_rate: Annotated[
-        float, typer.Option(help="Share of features that a dropout head masks.")
-    ] = 0.5,
-    num_members: Annotated[int, typer.Option(min=2, help="Heads of an ensemble.")] = 5,
+        float | None,
+        typer.Option(help="Share of features that a dropout head masks.  [default: 0.5]"),
+    ] = None,
+    num_members: Annotated[
+        int | None, typer.Option(min=2, help="Heads of an ensemble.  [default: 5]")
+    ] = None,
     covariance: Annotated[
-        Literal["kronecker", "full", "diagonal"],
+        Literal["kronecker", "full", "diagonal"] | None,
         typer.Option(
             help="Of a laplace head. Its prior is --prior-sd, or without that the one of the "
-            "largest marginal likelihood; biases have none."
+            "largest marginal likelihood; biases have none.  [default: kronecker]"
         ),
-    ] = "kronecker",
+    ] = None,
     augmentation: Annotated[
         Literal["none", "skin", "chest"], typer.Option(help="Random views of training images.")
     ] = "none",

@@ -6,6 +6,9 @@ Axes, always in this order: `S` posterior draws, `N` images, `K` classes, `T` ex
 
 from __future__ import annotations
 
+import numbers
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,13 +19,19 @@ __all__ = [
     "Array",
     "CamDraws",
     "CredibleInterval",
+    "DrawUnit",
     "InputError",
     "IntervalKind",
     "MapMoments",
     "UncertaintyDecomposition",
+    "canonical_names",
+    "check_share",
+    "check_whole_number",
 ]
 
 Array = NDArray[Any]
+DrawUnit = Literal["draws", "members"]
+"""What a draw is called: a member where the draws are an ensemble, which has no more of them."""
 IntervalKind = Literal["equal-tailed", "highest-density"]
 
 
@@ -78,3 +87,56 @@ class CamDraws:
     def cams(self) -> Array:
         """The maps of the first layer, (S, N, T, h, w)."""
         return next(iter(self.layers.values()))
+
+
+def check_whole_number(name: str, value: object, *, least: int = 0) -> int:
+    """A whole number as an int.
+
+    Raises:
+        InputError: another type (booleans and whole floats too), or a number below `least`.
+    """
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
+        raise InputError(f"`{name}` must be a whole number, {least} or more; got {value!r}.")
+    return int(value)
+
+
+def check_share(name: str, value: object, *, bounds: Literal["()", "[)", "(]"] = "()") -> float:
+    """A number between 0 and 1 as a float; a bracket in `bounds` includes the end.
+
+    Raises:
+        InputError: another type, or a number outside.
+    """
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        share = float(value)
+        above = share >= 0.0 if bounds[0] == "[" else share > 0.0
+        if above and (share <= 1.0 if bounds[1] == "]" else share < 1.0):
+            return share
+        slip = " Is it a percentage?" if 1.0 < share <= 100.0 else ""
+    else:
+        slip = " Is it text?" if isinstance(value, str) else ""
+    raise InputError(f"`{name}` must {_RANGES[bounds]}; got {value!r}.{slip}")
+
+
+_RANGES = {
+    "()": "lie strictly between 0 and 1",
+    "[)": "be at least 0 and below 1",
+    "(]": "be above 0 and at most 1",
+}
+
+
+def canonical_names(names: Iterable[object]) -> list[str]:
+    """Names as text, and a whole number always alike: 7, 7.0, "7" and "7.0" are "7".
+
+    A column of numbers becomes one of floats where a value is missing, and text in a file, so the
+    name of one lesion may come in another type from another table.
+    """
+    return [_WHOLE.sub(r"\1", _as_text(name)) for name in names]
+
+
+def _as_text(name: object) -> str:
+    if isinstance(name, float | np.floating) and float(name).is_integer():
+        return str(int(name))
+    return str(name)
+
+
+_WHOLE = re.compile(r"^(-?\d+)\.0+$")

@@ -1,9 +1,9 @@
 r"""Which posterior is best? Every kind of head on the same cached features of two data sets.
 
 Skin lesions: the features of the fine-tuned networks that `skin_lesions.py` left, one for each of
-its lesion-disjoint splits. Given several runs (`--network 1`, ...), the heads stand on the first,
-and the networks together are one more row, an ensemble of whole models. Chest X-rays: those of the
-backbone as it comes, one set, in as many patient-disjoint splits. Every head is trained with
+its lesion-disjoint splits. Where it left several on each (`--networks 3`), the heads stand on the
+first, and the networks together are one more row, an ensemble of whole models. Chest X-rays: those
+of the backbone as it comes, one set, in as many patient-disjoint splits. Every head is trained with
 several seeds on every split, calibrated on validation images (temperature and class bias) and
 scored on the test images; prior and dropout rate are chosen on validation images of the first seed,
 by cross-fitting, and so is, over all seeds and splits, the head that the others are compared with.
@@ -128,7 +128,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Config, Path, int]:
     """The configuration, the output folder and the number of processes, from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormat)
     parser.add_argument("--skin", required=True, help="HAM10000 folder")
-    parser.add_argument("--skin-run", required=True, nargs="+", help="of skin_lesions.py")
+    parser.add_argument("--skin-run", required=True, help="of skin_lesions.py")
     parser.add_argument("--chest", required=True, help="chest X-ray folder (Kermany)")
     parser.add_argument("--weights", help='backbone weights, an .h5 file or "imagenet"')
     parser.add_argument("--out", required=True, type=Path, help="folder of the results")
@@ -139,7 +139,6 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Config, Path, int]:
     given = vars(parser.parse_args(arguments))
     out, jobs = given.pop("out"), given.pop("jobs")
     lists = {key: tuple(given.pop(key)) for key in ("seeds", "splits", "heads")}
-    lists["skin_runs"] = tuple(given.pop("skin_run"))
     return Config(**given, **lists), out, jobs
 
 

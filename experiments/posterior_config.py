@@ -35,7 +35,7 @@ class Config:
     """One comparison; everything that decides its numbers."""
 
     skin: str
-    skin_runs: tuple[str, ...]
+    skin_run: str
     chest: str
     weights: str | None = None
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)

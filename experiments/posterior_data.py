@@ -13,8 +13,8 @@ import pandas as pd
 import tf_keras
 from posterior_config import CONCERN, Config
 from rich.console import Console
+from skin_lesions import TUNED_HEAD, evaluated_views, label_codes, save_arrays
 from skin_lesions import Config as SkinConfig
-from skin_lesions import evaluated_views, label_codes, save_arrays
 
 import bayescam as bc
 from bayescam.data import ImageLoader
@@ -57,10 +57,8 @@ class Task:
 
 def skin_task(config: Config, split: int, folder: Path, console: Console) -> Task:
     """The features that the skin lesion study left for one of its splits."""
-    fractions = {tuple(skin_config(run, split).fractions) for run in config.skin_runs}
-    if len(fractions) > 1:
-        raise bc.InputError(f"the skin runs have different splits, {sorted(fractions)}")
-    shares = dict(zip(("train", "val", "test"), fractions.pop(), strict=True))
+    study = skin_config(config.skin_run, split)
+    shares = dict(zip(("train", "val", "test"), study.fractions, strict=True))
     records = bc.split_records(bc.read_ham10000(config.skin), fractions=shares, seed=split)
     parts = {name: part.reset_index(drop=True) for name, part in records.groupby("split")}
     outside = {
@@ -68,16 +66,16 @@ def skin_task(config: Config, split: int, folder: Path, console: Console) -> Tas
         "skin phantoms": phantoms("skin", config.num_foreign, folder.parent),
     }
     networks = []
-    for number, run in enumerate(config.skin_runs):
-        kept = Path(run) / f"seed_{split}"
+    for number in range(study.networks):
+        kept = Path(config.skin_run) / f"seed_{split}" / f"network_{number}"
         model = bc.load_model(kept / "model.keras")
-        seen = view_features(model, outside, evaluated_views, folder / f"network {number}", console)
+        seen = view_features(model, outside, evaluated_views, folder / kept.name, console)
         with np.load(kept / "features.npz") as arrays:
             features = dict(arrays)
         seen |= {part: features[f"seen/{part}"] for part in ("val", "test")}
         networks.append((model, features, seen))
     logits = [suffix_logits(model, seen, 1, 0) for model, _, seen in networks]
-    tuned = {"dense, fine-tuned": logits[0]}
+    tuned = {TUNED_HEAD: logits[0]}
     if len(networks) > 1:
         together = {key: np.concatenate([made[key] for made in logits]) for key in logits[0]}
         tuned[f"ensemble of {len(networks)} networks"] = together
@@ -97,9 +95,15 @@ def skin_task(config: Config, split: int, folder: Path, console: Console) -> Tas
 
 def skin_config(run: str, split: int) -> SkinConfig:
     """The configuration of a skin lesion study that is done with one of its splits."""
-    if not (Path(run) / f"seed_{split}" / "features.npz").exists():
-        raise bc.InputError(f"{run} has no seed_{split}/features.npz; run skin_lesions.py there")
-    return SkinConfig(**json.loads((Path(run) / "config.json").read_text()))
+    path = Path(run) / "config.json"
+    if not path.exists():
+        raise bc.InputError(f"{run} has no {path.name}; run skin_lesions.py there")
+    study = SkinConfig(**json.loads(path.read_text()))
+    for number in range(study.networks):
+        features = f"seed_{split}/network_{number}/features.npz"
+        if not (Path(run) / features).exists():
+            raise bc.InputError(f"{run} has no {features}; run skin_lesions.py there")
+    return study
 
 
 def chest_features(config: Config, output_dir: Path) -> dict[str, Array]:

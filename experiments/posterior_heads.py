@@ -15,7 +15,7 @@ from skin_lesions import mean_probs, save_arrays
 from sklearn.linear_model import LogisticRegression
 
 import bayescam as bc
-from bayescam.inference.training import fit_head
+from bayescam.inference.head_training import fit_head
 from bayescam.types import Array
 from bayescam.uncertainty import cross_fit_logits
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import softmax
+from scipy.stats import entropy
 
 from bayescam.types import Array
 from bayescam.uncertainty import (
@@ -131,16 +132,16 @@ def foreign_estimates(
     probs: Mapping[str, Array], by_distance: Mapping[str, Array]
 ) -> dict[str, float]:
     """AUROC of each foreign set against the test images, by entropy, information and distance."""
-    parts = {name: decompose(draws) for name, draws in probs.items()}
+    scores = {"distance": by_distance}
+    scores["entropy"] = {
+        name: entropy(draws.mean(axis=0), axis=-1) for name, draws in probs.items()
+    }
+    if len(probs["test"]) > 1:  # a single draw has no information
+        scores["information"] = {
+            name: decompose(draws).mutual_information for name, draws in probs.items()
+        }
     found = {}
     for name in [name for name in probs if name != "test"]:
-        inside, outside = parts["test"], parts[name]
-        found[f"{name} by entropy"] = detect_shift(
-            inside.predictive_entropy, outside.predictive_entropy
-        ).auroc
-        if len(probs[name]) > 1:
-            found[f"{name} by information"] = detect_shift(
-                inside.mutual_information, outside.mutual_information
-            ).auroc
-        found[f"{name} by distance"] = detect_shift(by_distance["test"], by_distance[name]).auroc
+        for score, by_set in scores.items():
+            found[f"{name} by {score}"] = detect_shift(by_set["test"], by_set[name]).auroc
     return found

@@ -1,14 +1,17 @@
 """Skin lesions (HAM10000): a fine-tuned backbone, and dense and flipout heads side by side on it.
 
 The system of *Medical image analysis using probabilistic layers and Grad-CAM* (R. Kraan), on
-lesion-disjoint splits. For each seed the backbone is fine-tuned once with a dense head; then both
+lesion-disjoint splits. For each split the backbone is fine-tuned with a dense head; then both
 heads are trained on the same features of that backbone, so that they differ in nothing else. The
 dense head with the mean weights of the one before and the one after is a row of its own (Wortsman
-et al., *Model soups*, ICML 2022).
-Evaluated images are shown in eight views (mirror images, whole and enlarged), whose logits are
+et al., *Model soups*, ICML 2022). The backbone is fine-tuned three times (`--networks`) on
+each split, from other heads and in another order; together they are an ensemble of whole networks
+(Lakshminarayanan et al., NeurIPS 2017), and the heads stand on the first. What lies below the
+fine-tuned layers runs once for all.
+Evaluated images are shown in four views (mirror images, whole and enlarged), whose logits are
 averaged within each draw. Within each split, prior and calibration are chosen by cross-fitting on
-its validation images; the test split is opened once, at the end. The tuned network, its features
-and the results of a seed are kept, so that a run that was stopped carries on.
+its validation images; the test split is opened once, at the end. The tuned networks, their
+features and the results of a split are kept, so that a run that was stopped carries on.
 
     python experiments/skin_lesions.py --data ham10000 --weights squeezenet_notop.h5 --out runs/skin
 
@@ -23,7 +26,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -40,8 +43,8 @@ from scipy.special import softmax
 import bayescam as bc
 from bayescam.data import ImageLoader
 from bayescam.inference.draws import run_suffix
-from bayescam.inference.features import FeatureCache
-from bayescam.inference.training import FitResult, TrainingSettings, fit_classifier, fit_head
+from bayescam.inference.features import ProgressReport, TrainingImages
+from bayescam.inference.training import FitResult, TrainingSettings, fit_classifier
 from bayescam.report import format_interval, to_markdown
 from bayescam.uncertainty import (
     BIASED_SCORES,
@@ -53,14 +56,19 @@ from bayescam.uncertainty import (
     resample_interval,
     score_predictions,
 )
+from bayescam.workflows.folders import data_fingerprint
 from bayescam.workflows.train import training_images
 
 CLASS_NAMES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
-MIRRORS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
-ZOOMS = (1.0, 0.84)  # share of each side that is shown; the training views show about 0.9
+EVALUATED_VIEWS = (  # share of each side that is shown, then the directions of rows and columns
+    (1.0, 1, 1),
+    (1.0, -1, -1),
+    (0.84, 1, -1),
+    (0.84, -1, 1),
+)
 BIAS_PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 1e6)
 LEAST_BALANCED_ACCURACY = 0.62
-MEAN_HEAD = "dense, mean of both"
+TUNED_HEAD, MEAN_HEAD, ENSEMBLE = "dense, fine-tuned", "dense, mean of both", "networks together"
 
 Floats = NDArray[np.float64]
 
@@ -72,32 +80,28 @@ class Config:
     data: str
     weights: str | None = None
     backbone: str = "squeezenet"
-    input_shape: tuple[int, int, int] = (150, 200, 3)
-    fine_tune_layers: int = 58
-    epochs: int = 12
+    input_shape: tuple[int, int, int] = (225, 300, 3)
+    fine_tune_layers: int = 43
+    epochs: int = 6
     learning_rate: float = 3e-4
-    num_views: int = 12
+    num_views: int = 6
     head_views: int = 4
     prior_sds: tuple[float, ...] = (0.02, 0.05, 0.15)
     num_samples: int = 100
-    fractions: tuple[float, float, float] = (0.75, 0.10, 0.15)
-    network: int = 0
+    fractions: tuple[float, float, float] = (0.70, 0.10, 0.20)
+    networks: int = 3
     seeds: tuple[int, ...] = (0, 1, 2)
     splits: tuple[str, ...] = ("val", "test")
 
     def training(self, seed: int) -> TrainingSettings:
-        """Settings of the training of one network on the split of a seed."""
+        """Settings of a training."""
         return TrainingSettings(
-            seed=self.network_seed(seed),
+            seed=seed,
             num_views=self.num_views,
             fine_tune_layers=self.fine_tune_layers,
             fine_tune_epochs=self.epochs,
             fine_tune_learning_rate=self.learning_rate,
         )
-
-    def network_seed(self, seed: int) -> int:
-        """Seed of the network on the split of a seed: the same for the first network."""
-        return seed + 1000 * self.network
 
 
 def main(config: Config, output_dir: Path) -> pd.DataFrame:
@@ -134,44 +138,87 @@ def run_seed(
     fractions = dict(zip(("train", "val", "test"), config.fractions, strict=True))
     records = bc.split_records(records, fractions=fractions, seed=seed)
     parts = {name: part.reset_index(drop=True) for name, part in records.groupby("split")}
-    labels = {name: label_codes(part) for name, part in parts.items()}
-    tuned, features = tuned_features(config, parts, seed, path.with_suffix(""), console)
-    seen = {split: features[f"seen/{split}"] for split in config.splits}
-    logits = {"dense, fine-tuned": head_logits(tuned, seen, config, seed)}
-    caches = FeatureCache(features["train"]), FeatureCache(features["val"])
-    for name, options in heads(config).items():
-        model = copy_backbone(tuned, config, seed, options)
-        both = (labels["train"], labels["val"])
-        history = fit_head(model, caches, both, settings=config.training(seed))
-        best = max(row["validation_log_likelihood"] for row in history)
-        console.print(f"seed {seed}: {name}: validation log-likelihood {best:.4f}")
-        logits[name] = head_logits(model, seen, config, seed)
+    folder = path.with_suffix("")
+    numbers = range(config.networks)
+    networks = [tuned_features(config, parts, seed, n, folder, console) for n in numbers]
+    shutil.rmtree(folder / "features", ignore_errors=True)  # of the frozen layers, some 20 GB
+    logits = train_heads(config, parts, networks[0], seed, console)
+    tuned = [
+        head_logits(model, seen_of(features, config), config, seed) for model, features in networks
+    ]
+    logits[TUNED_HEAD] = tuned[0]
+    if config.networks > 1:
+        logits[ENSEMBLE] = {
+            split: np.concatenate([made[split] for made in tuned]) for split in config.splits
+        }
     arrays = {
         f"{head}/{split}": values for head, by in logits.items() for split, values in by.items()
     }
     for split in config.splits:
-        arrays[f"labels/{split}"] = labels[split]
+        arrays[f"labels/{split}"] = label_codes(parts[split])
         arrays[f"groups/{split}"] = parts[split]["group"].to_numpy(str)
     save_arrays(path, arrays)
 
 
-def tuned_features(
-    config: Config, parts: dict[str, pd.DataFrame], seed: int, folder: Path, console: Console
-) -> tuple[tf_keras.Model, dict[str, Floats]]:
-    """The fine-tuned network and its features, made once and kept.
+def train_heads(
+    config: Config,
+    parts: dict[str, pd.DataFrame],
+    network: tuple[tf_keras.Model, dict[str, Floats]],
+    seed: int,
+    console: Console,
+) -> dict[str, dict[str, Floats]]:
+    """Logits of every head, trained on the features of one network."""
+    tuned, features = network
+    both = (label_codes(parts["train"]), label_codes(parts["val"]))
+    logits = {}
+    for name, options in heads(config).items():
+        model = copy_backbone(tuned, config, seed, options)
+        history = bc.fit_head(
+            model, (features["train"], features["val"]), both, settings=config.training(seed)
+        )
+        best = max(row["validation_log_likelihood"] for row in history)
+        console.print(f"seed {seed}: {name}: validation log-likelihood {best:.4f}")
+        logits[name] = head_logits(model, seen_of(features, config), config, seed)
+    return logits
 
-    Features "train" (V, N, F) and "val" (1, N, F) are for training other heads; "seen/val" and
-    "seen/test" (8, N, F) are those of the evaluated views.
+
+def seen_of(features: dict[str, Floats], config: Config) -> dict[str, Floats]:
+    """Features (4, N, F) of the evaluated views, by split."""
+    return {split: features[f"seen/{split}"] for split in config.splits}
+
+
+def tuned_features(
+    config: Config,
+    parts: dict[str, pd.DataFrame],
+    seed: int,
+    number: int,
+    folder: Path,
+    console: Console,
+) -> tuple[tf_keras.Model, dict[str, Floats]]:
+    """A fine-tuned network and its features, made once and kept.
+
+    "seen/val" and "seen/test" (4, N, F) are those of the evaluated views; the first network's
+    "train" (V, N, F) and "val" (1, N, F) are for training other heads.
     """
-    path = folder / "features.npz"
+    home = folder / f"network_{number}"
+    path = home / "features.npz"
     if not path.exists():
-        model, result = fine_tune(config, parts, seed, folder, console)
-        train, val = result.head_features(config.head_views)
-        seen = {f"seen/{s}": view_features(model, parts[s], config, console) for s in config.splits}
-        save_arrays(path, {"train": train.values, "val": val.values, **seen})
-    shutil.rmtree(folder / "features", ignore_errors=True)  # of the frozen layers, some 20 GB
+        model, result = fine_tune(config, parts, seed, number, folder, console)
+        kept = {}
+        if number == 0:
+            train, val = result.head_features(config.head_views)
+            kept = {"train": train.values, "val": val.values}
+        for split in config.splits:
+            cache = result.frozen.cache(
+                evaluated_images(model, parts[split]),
+                len(EVALUATED_VIEWS),
+                path=folder / "features" / f"seen {split}.npy",
+                report=reporter(f"seed {seed}: {split} images", console),
+            )
+            kept[f"seen/{split}"] = result.frozen.to_features(cache).values
+        save_arrays(path, kept)
     with np.load(path, allow_pickle=False) as arrays:
-        return bc.load_model(folder / "model.keras"), dict(arrays)
+        return bc.load_model(home / "model.keras"), dict(arrays)
 
 
 def save_arrays(path: Path, arrays: dict[str, Any]) -> None:
@@ -183,37 +230,49 @@ def save_arrays(path: Path, arrays: dict[str, Any]) -> None:
 
 
 def fine_tune(
-    config: Config, parts: dict[str, pd.DataFrame], seed: int, folder: Path, console: Console
+    config: Config,
+    parts: dict[str, pd.DataFrame],
+    seed: int,
+    number: int,
+    folder: Path,
+    console: Console,
 ) -> tuple[tf_keras.Model, FitResult]:
-    """The network with a dense head, its last layers fine-tuned."""
+    """A network with a dense head, its last layers fine-tuned."""
+    own_seed = seed + 1000 * number
     model = bc.build_classifier(
         config.backbone,
         class_names=CLASS_NAMES,
         head="dense",
         weights=config.weights,
         input_shape=config.input_shape,
-        seed=config.network_seed(seed),
+        seed=own_seed,
     )
+    result = fit_classifier(
+        model,
+        training_images(model, parts["train"], "skin", seed),
+        training_images(model, parts["val"], "none", seed),
+        settings=config.training(own_seed),
+        work_dir=folder / f"network_{number}",
+        features_dir=folder / "features",
+        report=reporter(f"seed {seed}, network {number}:", console),
+    )
+    for row in result.history:
+        console.print({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()})
+    bc.save_model(model, folder / f"network_{number}" / "model.keras")
+    return model, result
+
+
+def reporter(what: str, console: Console) -> ProgressReport:
+    """A report of progress that prints a line every five per cent."""
     said: dict[str, str] = {}
 
     def report(stage: str, done: int, total: int, note: str) -> None:
-        line = f"seed {seed}: {stage} {note} {20 * done // total * 5} %"
+        line = f"{what} {stage} {note} {20 * done // total * 5} %"
         if said.get(stage) != line:
             said[stage] = line
             console.print(line, highlight=False)
 
-    result = fit_classifier(
-        model,
-        training_images(model, parts["train"], "skin", config.network_seed(seed)),
-        training_images(model, parts["val"], "none", config.network_seed(seed)),
-        settings=config.training(seed),
-        work_dir=folder,
-        report=report,
-    )
-    for row in result.history:
-        console.print({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()})
-    bc.save_model(model, folder / "model.keras")
-    return model, result
+    return report
 
 
 def heads(config: Config) -> dict[str, dict[str, Any]]:
@@ -246,25 +305,31 @@ def label_codes(records: pd.DataFrame) -> NDArray[np.int64]:
     return np.array([CLASS_NAMES.index(label) for label in records["label"]])
 
 
-def view_features(
-    model: tf_keras.Model, records: pd.DataFrame, config: Config, console: Console
-) -> Floats:
-    """Features (8, N, F) of the evaluated views of each image."""
-    draws = bc.draw_posterior(model, 1)
-    prefix = draws.split.prefix(draws.split.features)
-    blocks = []
-    for indices, images in ImageLoader(records["path"].tolist(), config.input_shape):
-        blocks.append(np.stack([prefix(view)[0].numpy() for view in evaluated_views(images)]))
-        if indices[-1] % 320 == 319:
-            console.print(f"evaluation: {indices[-1] + 1} of {len(records)} images")
-    return np.concatenate(blocks, axis=1)
+def evaluated_images(model: tf_keras.Model, records: pd.DataFrame) -> TrainingImages:
+    """Images in the evaluated views."""
+    paths, shape = records["path"].tolist(), model.input_shape[1:]
+
+    def batches(view: int, indices: NDArray[np.int64]) -> Iterator[tuple[Any, Any]]:
+        loader = ImageLoader(paths, shape, indices=indices)
+        for numbers, images in loader:
+            yield numbers, evaluated_view(images, view).numpy()
+        if loader.skipped:
+            raise bc.InputError(f"{loader.skipped[0].path}: {loader.skipped[0].reason}")
+
+    fingerprint = f"{data_fingerprint(records)} as {EVALUATED_VIEWS}"
+    return TrainingImages(batches, label_codes(records), fingerprint)
+
+
+def evaluated_view(images: NDArray[np.uint8], view: int) -> tf.Tensor:
+    """The images or a mirror image, whole or their enlarged middle, float32 (N, H, W, 3)."""
+    zoom, y, x = EVALUATED_VIEWS[view]
+    scaled = tf.image.resize(tf.image.central_crop(images, zoom), images.shape[1:3])
+    return scaled[:, ::y, ::x]
 
 
 def evaluated_views(images: NDArray[np.uint8]) -> list[tf.Tensor]:
-    """The images and their enlarged middle, each with its mirror images, float32 (N, H, W, 3)."""
-    size = images.shape[1:3]
-    scaled = [tf.image.resize(tf.image.central_crop(images, zoom), size) for zoom in ZOOMS]
-    return [view[:, ::y, ::x] for view in scaled for y, x in MIRRORS]
+    """All evaluated views of images."""
+    return [evaluated_view(images, view) for view in range(len(EVALUATED_VIEWS))]
 
 
 def head_logits(
@@ -287,7 +352,8 @@ def summarize_seeds(runs: Sequence[dict[str, Floats]], config: Config) -> pd.Dat
     and the same lesions for every head, so that the last row is a paired difference.
     """
     priors = [best_prior(run, config) for run in runs]
-    keys_of = {name: [name] * len(runs) for name in ("dense, fine-tuned", "dense", MEAN_HEAD)}
+    names = [TUNED_HEAD, "dense", MEAN_HEAD, *([ENSEMBLE] if config.networks > 1 else [])]
+    keys_of = {name: [name] * len(runs) for name in names}
     resamples, estimates = {}, {}
     for name, keys in {**keys_of, "flipout": priors}.items():
         for calibrated in (False, True):
@@ -318,7 +384,7 @@ def summarize_seeds(runs: Sequence[dict[str, Floats]], config: Config) -> pd.Dat
 def add_mean_head(run: dict[str, Floats], config: Config) -> dict[str, Floats]:
     """The run with the dense head whose weights are the mean of the two, so its logits are too."""
     mean = {
-        f"{MEAN_HEAD}/{split}": 0.5 * (run[f"dense, fine-tuned/{split}"] + run[f"dense/{split}"])
+        f"{MEAN_HEAD}/{split}": 0.5 * (run[f"{TUNED_HEAD}/{split}"] + run[f"dense/{split}"])
         for split in config.splits
     }
     return {**run, **mean}
@@ -387,7 +453,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Config, Path]:
     parser.add_argument(
         "--fractions", type=float, nargs=3, default=Config.fractions, help="of train, val and test"
     )
-    parser.add_argument("--network", type=int, default=Config.network, help="another training")
+    parser.add_argument("--networks", type=int, default=Config.networks, help="on each split")
     parser.add_argument("--seeds", type=int, nargs="+", default=Config.seeds)
     given = vars(parser.parse_args(arguments))
     out = given.pop("out")

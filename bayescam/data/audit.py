@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bayescam.data.audit_text import audit_text
 from bayescam.data.duplicates import find_near_duplicates, hash_files
-from bayescam.data.records import SPLITS, check_records
+from bayescam.data.records import SPLITS, check_records, group_names
 
 __all__ = ["RecordsAudit", "audit_records"]
 
@@ -90,7 +90,7 @@ def audit_records(
         InputError: if `records` is not a records table.
     """
     check_records(records)
-    records = records.reset_index(drop=True)
+    records = records.reset_index(drop=True).assign(group=group_names(records).to_numpy())
     paths = records["path"].fillna("").tolist()
     steps = len(paths) * (2 if near_duplicates else 1)
 

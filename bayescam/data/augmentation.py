@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from bayescam.types import InputError
 
@@ -54,11 +54,12 @@ class Augmentation:
 
     @classmethod
     def skin(cls) -> Augmentation:
-        """Dermatoscopy has no upright side: both flips, strong crops, small colour changes."""
+        """Dermatoscopy has no upright side: flips, any rotation, strong crops, other colours."""
         return cls(
             horizontal_flip=True,
             vertical_flip=True,
             crop_scale=(0.65, 1.0),
+            rotation_degrees=180.0,
             aspect=0.15,
             brightness=0.1,
             contrast=0.1,
@@ -133,9 +134,8 @@ def _augment(
     if options.vertical_flip and flips[1] < 0.5:
         image = image[::-1]
     box = _crop_box(options, image.shape, scale, ratio, place_x, place_y)
-    angle = options.rotation_degrees * turn
-    moved = _rotate_and_crop(image, box, angle) if angle else _crop(image, box)
-    return np.asarray(_recolour(moved, options, colour))
+    turned = _turn_and_crop(image, box, options.rotation_degrees * turn)
+    return _recolour(turned, options, colour)
 
 
 def _crop_box(
@@ -158,40 +158,29 @@ def _crop_box(
     return left, top, left + box_width, top + box_height
 
 
-def _crop(image: NDArray[np.uint8], box: _Box) -> Image.Image:
-    """Enlarge the box to the size of the image."""
-    height, width = image.shape[:2]
-    return Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR, box=box)
-
-
-def _rotate_and_crop(image: NDArray[np.uint8], box: _Box, degrees: float) -> Image.Image:
+def _turn_and_crop(image: NDArray[np.uint8], box: _Box, degrees: float) -> NDArray[np.uint8]:
     """Enlarge the box, turned about its centre, to the size of the image."""
     height, width = image.shape[:2]
     left, top, right, bottom = box
     cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
-    turn = np.array([[cos, -sin], [sin, cos]])
-    matrix = turn * [(right - left) / width, (bottom - top) / height]
-    reach = np.abs(turn) @ [right - left, bottom - top] / 2
+    matrix = np.array([[cos, -sin], [sin, cos]])
+    matrix *= [(right - left) / width, (bottom - top) / height]
     centre = np.array([left + right, top + bottom]) / 2
-    outside = np.concatenate([reach - centre, centre + reach - [width, height]]).max()
-    pad = min(max(0, int(np.ceil(outside)) + 1), min(height, width) - 1)
-    offset = centre + pad - matrix @ [width / 2, height / 2]
-    grey = np.array_equal(image[..., 0], image[..., 1]) and np.array_equal(
-        image[..., 0], image[..., 2]
-    )
-    planes = image[..., :1] if grey else image  # an X-ray needs a third of the work
-    padded = np.pad(planes, ((pad, pad), (pad, pad), (0, 0)), mode="reflect")
-    (a, b), (d, e) = matrix
-    moved = Image.fromarray(padded.squeeze(axis=2) if grey else padded).transform(
+    offset = centre - matrix @ [width / 2, height / 2]
+    offset += matrix @ [0.5, 0.5] - 0.5  # the corner of a pixel is half a pixel from its centre
+    turned = cv2.warpAffine(
+        np.ascontiguousarray(image),
+        np.column_stack([matrix, offset]),
         (width, height),
-        Image.Transform.AFFINE,
-        (a, b, offset[0], d, e, offset[1]),
-        resample=Image.Resampling.BILINEAR,
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REFLECT_101,
     )
-    return moved.convert("RGB")
+    return np.asarray(turned, np.uint8)
 
 
-def _recolour(image: Image.Image, options: Augmentation, amounts: Sequence[float]) -> Image.Image:
+def _recolour(
+    image: NDArray[np.uint8], options: Augmentation, amounts: Sequence[float]
+) -> NDArray[np.uint8]:
     """Brightness, contrast and saturation as one affine map of RGB."""
     ranges = (options.brightness, options.contrast, options.saturation)
     if not any(ranges):
@@ -199,8 +188,7 @@ def _recolour(image: Image.Image, options: Augmentation, amounts: Sequence[float
     bright, contrast, saturation = (
         1 + limit * amount for limit, amount in zip(ranges, amounts, strict=True)
     )
-    mean = np.asarray(image.resize((1, 1), Image.Resampling.BOX))[0, 0]  # fast, to half a level
     mix = saturation * np.eye(3) + (1 - saturation) * np.tile(_LUMA, (3, 1))
     linear = bright * contrast * mix
-    constant = bright * (1 - contrast) * (mix @ mean)
-    return image.convert("RGB", tuple(np.column_stack([linear, constant]).ravel()))
+    constant = bright * (1 - contrast) * (mix @ cv2.mean(image)[:3])
+    return np.asarray(cv2.transform(image, np.column_stack([linear, constant])), np.uint8)

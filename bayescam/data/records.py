@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bayescam.types import InputError
+from bayescam.types import InputError, canonical_names
 
 __all__ = [
     "RECORD_COLUMNS",
@@ -29,6 +29,7 @@ __all__ = [
     "build_records",
     "check_records",
     "group_keys",
+    "group_names",
     "unique_ids",
 ]
 
@@ -92,9 +93,18 @@ def check_records(records: pd.DataFrame) -> None:
         )
 
 
+def group_names(records: pd.DataFrame) -> pd.Series:
+    """Return the group of each row as text, alike in every type (7, "7" and 7.0), or missing."""
+    names = pd.Series(None, index=records.index, dtype="str")
+    known = records["group"].notna()
+    names[known] = canonical_names(records["group"][known])
+    return names
+
+
 def group_keys(records: pd.DataFrame) -> pd.Series:
     """Return one string per row, equal for rows of one group; a row without group stands alone."""
-    return ("group " + records["group"]).fillna("image " + records["image_id"])
+    images = pd.Series(canonical_names(records["image_id"]), index=records.index, dtype="str")
+    return ("group " + group_names(records)).fillna("image " + images)
 
 
 def unique_ids(paths: Sequence[Path], root: Path) -> list[str]:

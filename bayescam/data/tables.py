@@ -66,10 +66,10 @@ def read_table(csv: str | Path) -> pd.DataFrame:
 
 
 def read_chexpert(
-    csv: str | Path,
+    root: str | Path,
     *,
     finding: str = "Pneumonia",
-    uncertain: Literal["unknown", "positive", "negative"] = "unknown",
+    uncertain: Literal["ignore", "zero", "one"] = "ignore",
 ) -> pd.DataFrame:
     """Return the records of CheXpert for one finding: `train.csv` with a `Path` column.
 
@@ -77,20 +77,24 @@ def read_chexpert(
     (`CheXpert-v1.0-small/train/patient00001/...`), which is the folder of the CSV file.
 
     Args:
-        csv: path of `train.csv` or `valid.csv`, or the folder that holds `train.csv`.
+        root: the folder that holds `train.csv`, or the path of `train.csv` or `valid.csv`.
         finding: column of the observation, cells 1, 0, -1 (uncertain) or empty (not mentioned).
-        uncertain: what -1 becomes: a missing label, positive or negative (Irvin et al. 2019
-            call the last two U-Ones and U-Zeros). A cell that is empty is always negative, as
-            the labeller found no mention.
+        uncertain: what -1 becomes: "ignore" a missing label, "zero" negative, "one" positive
+            (U-Ignore, U-Zeros and U-Ones of Irvin et al. 2019). A cell that is empty is always
+            negative, as the labeller found no mention.
 
     Returns:
         The records table; `label` is positive, negative or missing, `group` the patient, `split`
         the folder (valid becomes val); then the columns of the file.
 
     Raises:
-        InputError: if the file or its columns are absent, or a cell holds another value.
+        InputError: if the file or its columns are absent, a cell holds another value, or
+            `uncertain` is none of the three.
     """
-    place = Path(csv).expanduser().absolute()
+    doubtful = {"ignore": None, "zero": "negative", "one": "positive"}
+    if uncertain not in doubtful:
+        raise InputError(f"`uncertain` must be one of {', '.join(doubtful)}; got {uncertain!r}")
+    place = Path(root).expanduser().absolute()
     file = _require_file(place / "train.csv" if place.is_dir() else place, "CheXpert")
     table = read_csv(file, {"Path": "str"}, **_WORDS_ARE_LABELS)
     for name in ("Path", finding):
@@ -99,8 +103,7 @@ def read_chexpert(
                 f"CheXpert: {file} must have the column {name!r}; found "
                 f"{', '.join(map(str, table.columns))}"
             )
-    doubtful = None if uncertain == "unknown" else uncertain
-    names = {1.0: "positive", 0.0: "negative", -1.0: doubtful}
+    names = {1.0: "positive", 0.0: "negative", -1.0: doubtful[uncertain]}
     values = pd.to_numeric(table[finding], errors="coerce").where(table[finding].notna(), 0.0)
     if not set(values) <= set(names):
         raise InputError(f"CheXpert: {file}: {finding!r} must hold 1, 0, -1 or nothing")

@@ -7,6 +7,7 @@ member `m` itself.
 
 from __future__ import annotations
 
+import numbers
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,9 +20,9 @@ from bayescam.inference.draws import PosteriorDraws
 from bayescam.inference.split import NetworkSplit, split_network
 from bayescam.models.ensemble import EnsembleDense
 from bayescam.models.members import ModelEnsemble
-from bayescam.types import Array, InputError
+from bayescam.types import Array, DrawUnit, InputError, check_whole_number
 
-__all__ = ["EnsembleDraws", "draw_posterior", "interleave"]
+__all__ = ["EnsembleDraws", "draw_posterior", "draw_unit", "interleave"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +98,9 @@ def draw_posterior(
     Raises:
         InputError: If `num_samples` is below 1 or the model cannot be split.
     """
-    if num_samples < 1:
-        raise InputError(f"`num_samples` must be at least 1; got {num_samples}")
+    check_whole_number("num_samples", num_samples, least=1)
+    if not isinstance(seed, numbers.Integral):
+        raise InputError(f"`seed` must be a whole number; got {seed!r}.")
     if isinstance(model, ModelEnsemble):
         return _draw_members(model, num_samples, seed)
     split = split_network(model)
@@ -112,6 +114,14 @@ def draw_posterior(
         warnings.warn(f"{reason}, not {num_samples}", stacklevel=2)
         num_samples = most
     return PosteriorDraws(model, split, num_samples, seed)
+
+
+def draw_unit(draws: PosteriorDraws | EnsembleDraws) -> DrawUnit:
+    """Returns "members" where each draw is a member of an ensemble, else "draws"."""
+    if isinstance(draws, EnsembleDraws):
+        limited = all(_most_draws(member.split) is not None for member in draws.members)
+        return "members" if limited else "draws"
+    return "members" if draws.split.stochastic and _most_draws(draws.split) else "draws"
 
 
 def interleave(parts: Sequence[Array]) -> Array:

@@ -178,12 +178,16 @@ def is_pooling(layer: tf_keras.layers.Layer) -> bool:
 
 
 def _first_random_bottleneck(graph: LayerGraph, steps: tuple[Step, ...]) -> int:
-    """The pooled features, or an earlier value where a stochastic layer comes before them."""
+    """The pooled features, or an earlier value where a stochastic layer comes before them.
+
+    The features of a model without maps, a head alone, are its input.
+    """
     made_by = {key: place for place, step in enumerate(steps) for key in step.outputs}
     random = [place for place, step in enumerate(steps) if is_stochastic(step.layer)]
     first_random = random[0] if random else len(steps)
     spatial = [p for p, step in enumerate(steps) if len(graph.shapes[step.outputs[0]]) == 4]
-    last_spatial = spatial[-1] if spatial else -1
+    of_input = -1 if len(graph.shapes[graph.input]) == 4 else -2
+    last_spatial = spatial[-1] if spatial else of_input
     before = [
         key for key in graph.bottlenecks() if made_by.get(key, -1) < min(first_random, len(steps))
     ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import numbers
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,14 +20,20 @@ from bayescam.inference.posterior import draw_posterior
 from bayescam.inference.split import split_network
 from bayescam.inference.stages import Stage, frozen_batch_norm
 from bayescam.models.layers import SampledDropout
-from bayescam.models.mean_field import MeanFieldDense, variational_layers
+from bayescam.models.mean_field import MeanFieldDense
 from bayescam.models.prior import layers_with_prior, negative_log_prior
-from bayescam.types import Array, InputError
+from bayescam.models.variational import variational_layers
+from bayescam.types import Array, InputError, check_share, check_whole_number
 
 __all__ = ["StageTrainer", "TrainingSettings"]
 
 _COUNTING = (MeanFieldDense, SampledDropout)
 BATCH = 256  # images per step where nothing is trained
+_LEAST = {
+    **dict.fromkeys(("seed", "fine_tune_layers", "kl_warmup_epochs"), 0),
+    **dict.fromkeys(("num_views", "batch_size", "head_epochs", "fine_tune_epochs"), 1),
+    **dict.fromkeys(("patience", "validation_samples"), 1),
+}
 _CHUNK_BYTES, _CHUNK_STEPS = 1 << 24, 100  # most features and most steps of one call
 
 
@@ -70,17 +77,14 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         """Refuses what cannot be trained with."""
-        for name in ("num_views", "batch_size", "head_epochs", "fine_tune_epochs", "patience"):
-            _check_setting(name, getattr(self, name), getattr(self, name) >= 1, "1 or more")
-        for name in ("seed", "fine_tune_layers", "kl_warmup_epochs", "class_weight_power"):
-            _check_setting(name, getattr(self, name), getattr(self, name) >= 0, "0 or more")
+        for name, least in _LEAST.items():
+            check_whole_number(name, getattr(self, name), least=least)
         for name in ("head_learning_rate", "fine_tune_learning_rate"):
-            rate = getattr(self, name)
-            _check_setting(name, rate, 0 < rate < np.inf, "a positive number")
-        samples, decay = self.validation_samples, self.average_decay
-        _check_setting("validation_samples", samples, samples >= 1, "1 or more")
-        _check_setting("average_decay", decay, 0 <= decay < 1, "0 or more and below 1")
-        _check_setting("cache", self.cache, self.cache in ("disk", "memory"), '"disk" or "memory"')
+            _check_number(name, getattr(self, name), lambda rate: 0 < rate < np.inf, "positive")
+        _check_number("class_weight_power", self.class_weight_power, lambda x: x >= 0, "0 or more")
+        check_share("average_decay", self.average_decay, bounds="[)")
+        if self.cache not in ("disk", "memory"):
+            raise InputError(f'`cache` must be "disk" or "memory"; got {self.cache!r}')
 
 
 class StageTrainer:
@@ -249,6 +253,6 @@ def _out_of_patience(history: list[dict[str, Any]], patience: int) -> bool:
     return bool(likelihoods) and len(likelihoods) - 1 - int(np.argmax(likelihoods)) >= patience
 
 
-def _check_setting(name: str, value: object, fits: bool, rule: str) -> None:
-    if not fits:
-        raise InputError(f"`{name}` must be {rule}; got {value!r}")
+def _check_number(name: str, value: object, fits: Callable[[float], bool], rule: str) -> None:
+    if not isinstance(value, numbers.Real) or not fits(float(value)):
+        raise InputError(f"`{name}` must be a number, {rule}; got {value!r}")

@@ -15,17 +15,16 @@ from bayescam.models.layers import (
     SampledDropout,
     Standardization,
 )
-from bayescam.models.mean_field import (
+from bayescam.models.mean_field import MeanFieldDense
+from bayescam.models.members import ModelEnsemble, class_names, load_ensemble
+from bayescam.models.perturbations import (
     FlipoutDense,
     LocalReparameterizationDense,
-    MeanFieldDense,
     ReparameterizationDense,
-    posterior_mean,
     rademacher,
-    variational_layers,
 )
-from bayescam.models.members import ModelEnsemble, class_names, load_ensemble
 from bayescam.models.saving import load_model, save_model
+from bayescam.models.variational import posterior_mean, variational_layers
 from bayescam.models.weights import WeightsReport, load_weights
 
 __all__ = [

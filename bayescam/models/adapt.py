@@ -18,7 +18,8 @@ from bayescam.models.layers import (
     SampledDropout,
     check_class_names,
 )
-from bayescam.models.mean_field import MeanFieldDense, variational_layers
+from bayescam.models.mean_field import MeanFieldDense
+from bayescam.models.variational import variational_layers
 from bayescam.types import Array, InputError
 
 __all__ = ["adapt_model"]

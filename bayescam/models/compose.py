@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from os import PathLike
-from typing import Any, Literal, Unpack, get_args
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import tf_keras
 
 from bayescam.models.backbones import backbone_layers, find_backbone, seed_weights
 from bayescam.models.devices import prepare_gpus
-from bayescam.models.heads import HeadKind, HeadOptions, add_head
-from bayescam.models.laplace import Covariance
+from bayescam.models.heads import (
+    HeadKind,
+    HeadOptions,
+    add_head,
+    check_choice,
+    check_head_options,
+)
 from bayescam.models.layers import (
     ClassLogits,
     PixelNormalization,
@@ -20,7 +25,7 @@ from bayescam.models.layers import (
     check_class_names,
 )
 from bayescam.models.weights import load_weights
-from bayescam.types import InputError
+from bayescam.types import InputError, check_whole_number
 
 __all__ = ["HeadKind", "Pooling", "build_classifier", "build_head"]
 
@@ -36,12 +41,8 @@ def build_classifier(
     input_shape: tuple[int, int, int] = (224, 224, 3),
     pooling: Pooling = "avg",
     hidden_units: Sequence[int] = (),
-    prior_sd: float | None = None,
-    dropout_rate: float = 0.5,
-    num_members: int = 5,
-    covariance: Covariance = "kronecker",
-    num_train: int | None = None,
     seed: int = 0,
+    **options: Unpack[HeadOptions],
 ) -> tf_keras.Model:
     """Returns an ordinary `tf_keras.Model` from RGB images in 0..255 to logits (N, K).
 
@@ -63,17 +64,19 @@ def build_classifier(
         input_shape: Height, width and 3.
         pooling: `"avg"` averages each map, `"flatten"` keeps all cells.
         hidden_units: Sizes of hidden layers (ReLU) of the head, none by default.
-        prior_sd: Standard deviation of the Gaussian prior of each weight of the head. None is 0.15
-            for a Gaussian head and no prior for the others, whose weights are points; with a prior
-            they are trained to the maximum of the posterior. A Laplace head's covariance has the
-            same prior; without one, that of the largest marginal likelihood. Biases have none.
-        dropout_rate: Share of features that a mask of a dropout head sets to zero.
-        num_members: How many heads an ensemble has.
-        covariance: What a Laplace head keeps of the covariance of its weights: `"kronecker"`,
-            `"full"` (at most 6000 weights) or `"diagonal"`.
-        num_train: Number of training images, by which the KL divergence is divided. `bayescam.fit`
-            sets it; plain `compile` and `fit` need it here.
         seed: Fixes all random initial weights and the perturbations of flipout training.
+        **options: Those of the head; one that its kind does not have is refused.
+            prior_sd: Standard deviation of the Gaussian prior of each weight. None is 0.15 for a
+                Gaussian head and no prior for the others, whose weights are points; with a prior
+                they are trained to the maximum of the posterior. A Laplace head's covariance has
+                the same prior; without one, that of the largest marginal likelihood. Biases have
+                none.
+            dropout_rate: Share of features that a mask of a dropout head sets to zero, 0.5.
+            num_members: How many heads an ensemble has, 5.
+            covariance: What a Laplace head keeps of the covariance of its weights: `"kronecker"`
+                by default, `"full"` (at most 6000 weights) or `"diagonal"`.
+            num_train: Number of training images, by which the KL divergence is divided.
+                `bayescam.fit` sets it; plain `compile` and `fit` need it here.
 
     Raises:
         InputError: If an argument does not fit; the line says which and why.
@@ -86,7 +89,9 @@ def build_classifier(
         (None, 2)
     """
     prepare_gpus()
-    _check_choice("pooling", pooling, Pooling)
+    check_choice("pooling", pooling, Pooling)
+    arguments = ("weights", "input_shape", "pooling", "hidden_units", "seed")
+    given = _check_head(head, seed, options, arguments)
     found, shape = find_backbone(backbone), _check_input_shape(input_shape)
     images = tf_keras.Input(shape, name="images", dtype="float32")
     x = PixelNormalization(found.matrix, found.offset, name="pixel_normalization")(images)
@@ -96,18 +101,7 @@ def build_classifier(
         raise InputError(
             f"`input_shape` {shape} does not suit {found.name}: {str(error).split('; ')[0]}"
         ) from error
-    logits = _logits(
-        _features(x, pooling),
-        class_names,
-        head,
-        hidden_units,
-        seed,
-        prior_sd=prior_sd,
-        num_train=num_train,
-        dropout_rate=dropout_rate,
-        num_members=num_members,
-        covariance=covariance,
-    )
+    logits = _logits(_features(x, pooling), class_names, head, hidden_units, seed, given)
     model = tf_keras.Model(images, logits, name=found.name)
     seed_weights(backbone_layers(model), _seeds(seed, 1)[0])
     if weights is not None:
@@ -143,11 +137,11 @@ def build_head(
         >>> build_head(512, class_names=["benign", "malignant"], head="laplace").output_shape
         (None, 2)
     """
-    if num_features < 1:
-        raise InputError(f"`num_features` must be 1 or more; got {num_features}")
+    check_whole_number("num_features", num_features, least=1)
+    given = _check_head(head, seed, options, ("hidden_units", "seed"))
     features = tf_keras.Input((num_features,), name="features", dtype="float32")
     x = Standardization(name="standardization")(features)
-    logits = _logits(x, class_names, head, hidden_units, seed, **options)
+    logits = _logits(x, class_names, head, hidden_units, seed, given)
     return tf_keras.Model(features, logits, name="head")
 
 
@@ -157,16 +151,22 @@ def _logits(
     head: HeadKind,
     hidden_units: Sequence[int],
     seed: int,
-    **options: Unpack[HeadOptions],
+    options: dict[str, Any],
 ) -> Any:  # noqa: ANN401
     """The head on standardised features, with the class names."""
     names = check_class_names(class_names)
-    _check_choice("head", head, HeadKind)
-    _check_choice("covariance", options.get("covariance", "kronecker"), Covariance)
     hidden = _check_hidden_units(hidden_units)
     _, last, *before = _seeds(seed, len(hidden) + 2)
     x = add_head(x, head, (*hidden, len(names)), [*before, last], **options)
     return ClassLogits(names, name="class_logits")(x)
+
+
+def _check_head(
+    head: HeadKind, seed: int, options: HeadOptions, arguments: Sequence[str]
+) -> dict[str, Any]:
+    check_choice("head", head, HeadKind)
+    check_whole_number("seed", seed)
+    return check_head_options(head, options, arguments)
 
 
 def _seeds(seed: int, number: int) -> list[int]:
@@ -180,12 +180,6 @@ def _features(x: Any, pooling: Pooling) -> Any:  # noqa: ANN401
     else:
         x = tf_keras.layers.Flatten(name="flatten", dtype="float32")(x)
     return Standardization(name="standardization")(x)
-
-
-def _check_choice(argument: str, value: object, choices: Any) -> None:  # noqa: ANN401
-    if value not in get_args(choices):
-        known = " or ".join(repr(choice) for choice in get_args(choices))
-        raise InputError(f"`{argument}` must be {known}; got {value!r}")
 
 
 def _check_input_shape(input_shape: tuple[int, int, int]) -> tuple[int, int, int]:

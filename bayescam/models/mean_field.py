@@ -1,14 +1,11 @@
-"""Dense layers with a mean-field Gaussian posterior over their kernel.
+"""A dense layer with a mean-field Gaussian posterior over its kernel: weights, KL, configuration.
 
-Three layers, one posterior: they differ in how a training step perturbs it, that is in the variance
-of the gradient, and in nothing else. Draws of a trained layer never use the perturbation.
+How a training step perturbs it is left to the three layers of `perturbations`.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -19,22 +16,7 @@ import tf_keras
 from bayescam.models.layers import CallCount
 from bayescam.types import InputError
 
-__all__ = [
-    "FlipoutDense",
-    "LocalReparameterizationDense",
-    "MeanFieldDense",
-    "ReparameterizationDense",
-    "posterior_mean",
-    "rademacher",
-    "variational_layers",
-]
-
-_register = tf_keras.utils.register_keras_serializable("bayescam")
-_STOCK = (
-    tfp.layers.DenseFlipout,
-    tfp.layers.DenseLocalReparameterization,
-    tfp.layers.DenseReparameterization,
-)
+__all__ = ["MeanFieldDense"]
 
 
 class MeanFieldDense(tf_keras.layers.Layer):
@@ -175,113 +157,6 @@ class MeanFieldDense(tf_keras.layers.Layer):
         raise NotImplementedError
 
 
-@_register
-class FlipoutDense(MeanFieldDense, tfp.layers.DenseFlipout):
-    """`MeanFieldDense` with one perturbation a call, its signs flipped anew for every row.
-
-    Equations 3 and 4 of Wen et al., *Flipout: efficient pseudo-independent weight perturbations on
-    mini-batches*, ICLR 2018.
-    """
-
-    @staticmethod
-    def _noise(inputs: tf.Tensor, scale: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        return flipout_noise(inputs, scale, seed=seed)
-
-
-@_register
-class ReparameterizationDense(MeanFieldDense, tfp.layers.DenseReparameterization):
-    """`MeanFieldDense` with one perturbation a call, the same for all rows.
-
-    Section 3.2 of Blundell et al., *Weight uncertainty in neural networks*, ICML 2015.
-    """
-
-    @staticmethod
-    def _noise(inputs: tf.Tensor, scale: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        epsilon = tf.random.stateless_normal(tf.shape(scale), seed, dtype=scale.dtype)
-        return tf.matmul(inputs, scale * epsilon)
-
-
-@_register
-class LocalReparameterizationDense(MeanFieldDense, tfp.layers.DenseLocalReparameterization):
-    """`MeanFieldDense` that perturbs the outputs, every row and unit on its own.
-
-    Equation 6 of Kingma et al., *Variational dropout and the local reparameterization trick*, 2015.
-    """
-
-    @staticmethod
-    def _noise(inputs: tf.Tensor, scale: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        variance = tf.matmul(tf.square(inputs), tf.square(scale))
-        sd = tf.sqrt(tf.maximum(variance, 1e-20))  # the slope of a root at zero is infinite
-        return sd * tf.random.stateless_normal(tf.shape(sd), seed, dtype=sd.dtype)
-
-
-def flipout_noise(inputs: tf.Tensor, scale: tf.Tensor, *, seed: tf.Tensor) -> tf.Tensor:
-    """Returns `((inputs * r) @ (scale * eps)) * s`, of shape (N, units).
-
-    `eps` is one standard normal matrix shared by the batch, `r` and `s` are random signs of each
-    row (Wen et al. 2018, equation 4), so each row alone has variance `inputs^2 @ scale^2`.
-
-    Args:
-        inputs: (N, F).
-        scale: (F, units), standard deviations of the weights.
-        seed: A stateless seed, two integers.
-    """
-    seeds = tf.unstack(tf.random.split(seed, 3))
-    epsilon = tf.random.stateless_normal(scale.shape, seeds[0], dtype=scale.dtype)
-    rows = tf.shape(inputs)[:-1]
-    signs_in = rademacher(tf.shape(inputs), seed=seeds[1], dtype=inputs.dtype)
-    signs_out = rademacher(
-        tf.concat([rows, tf.shape(scale)[-1:]], 0), seed=seeds[2], dtype=inputs.dtype
-    )
-    return tf.matmul(inputs * signs_in, scale * epsilon) * signs_out
-
-
-def rademacher(
-    shape: Any,  # noqa: ANN401 - a tuple or a tensor
-    *,
-    seed: Any,  # noqa: ANN401 - two integers or a tensor
-    dtype: tf.DType = tf.float32,
-) -> tf.Tensor:
-    """Returns independent random signs, -1 or 1 with equal probability (variance 1)."""
-    bits = tf.random.stateless_uniform(shape, seed, 0, 2, dtype=tf.int32)
-    return tf.cast(2 * bits - 1, dtype)
-
-
-def variational_layers(model: tf_keras.Model) -> list[tf_keras.layers.Layer]:
-    """Returns the layers with a posterior over weights, in order, those of nested models too.
-
-    Ours and the stock dense layers of TFP (flipout, reparameterisation, local reparameterisation).
-    """
-    found = {id(layer): layer for layer in _all_layers(model) if isinstance(layer, _STOCK)}
-    return list(found.values())
-
-
-@contextmanager
-def posterior_mean(model: tf_keras.Model) -> Iterator[tf_keras.Model]:
-    """Makes all variational layers of `model` use their mean weights inside the `with` block.
-
-    It acts on compiled functions too, so `model.predict` need not be traced again.
-
-    Raises:
-        InputError: If the model has stock TFP layers, which have no mean mode.
-    """
-    layers = variational_layers(model)
-    for layer in layers:
-        if not isinstance(layer, MeanFieldDense):
-            raise InputError(
-                f"layer {layer.name!r} is a stock {type(layer).__name__} of TFP and always samples;"
-                " the mean mode needs bayescam.models.FlipoutDense"
-            )
-    before = [layer._state.sampling.numpy() for layer in layers]
-    try:
-        for layer in layers:
-            layer._state.sampling.assign(0.0)
-        yield model
-    finally:
-        for layer, sampling in zip(layers, before, strict=True):
-            layer._state.sampling.assign(sampling)
-
-
 class _State(CallCount):
     """The count of calls and what else compiled functions read afresh, though it is no weight."""
 
@@ -321,12 +196,3 @@ def _point_posterior() -> Any:  # noqa: ANN401
     return tfp.layers.default_mean_field_normal_fn(
         is_singular=True, loc_initializer=tf_keras.initializers.Zeros()
     )
-
-
-def _all_layers(layer: tf_keras.layers.Layer) -> Iterator[tf_keras.layers.Layer]:
-    """Yields a layer and those inside it: of models and of wrappers."""
-    yield layer
-    inner = getattr(layer, "layers", None) or [getattr(layer, "layer", None)]
-    for child in inner:
-        if isinstance(child, tf_keras.layers.Layer):
-            yield from _all_layers(child)

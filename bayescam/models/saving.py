@@ -16,7 +16,8 @@ import h5py
 import tf_keras
 
 from bayescam.models.devices import prepare_gpus
-from bayescam.models.mean_field import MeanFieldDense, variational_layers
+from bayescam.models.mean_field import MeanFieldDense
+from bayescam.models.variational import variational_layers
 from bayescam.types import InputError
 
 __all__ = ["check_saveable", "load_model", "save_model"]

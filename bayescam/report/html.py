@@ -23,6 +23,7 @@ from bayescam.types import InputError
 
 __all__ = ["CaseMaps", "CaseReport", "ReportFigure", "render_report"]
 
+_BOUNDS = re.compile(r"\[(\S+), (\S+)\]")
 _PRIVATE_COLUMNS = frozenset({"path", "mask_path", "patient", "patient_id", "patientid", "group"})
 
 
@@ -158,6 +159,11 @@ def _data_uri(image: bytes) -> Markup:
     return Markup(f"data:image/{kind};base64,{base64.b64encode(image).decode('ascii')}")  # noqa: S704
 
 
+def _unbroken(cell: str) -> str:
+    """The cell with bounds that stay on one line, below their estimate where there is no room."""
+    return _BOUNDS.sub("[\\1,\N{NO-BREAK SPACE}\\2]", cell)
+
+
 def _shown_classes(case: CaseReport) -> list[dict[str, object]]:
     """Rows of the table of probabilities, most probable first, in the colours of the plot."""
     from bayescam.report.style import class_colors
@@ -213,6 +219,7 @@ def _environment() -> Environment:
         "data_uri": _data_uri,
         "nats": format_number,
         "shown_classes": _shown_classes,
+        "unbroken": _unbroken,
     }
     return environment
 

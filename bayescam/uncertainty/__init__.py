@@ -30,16 +30,12 @@ from bayescam.uncertainty.distance import (
     MahalanobisDistance,
     fit_mahalanobis,
 )
+from bayescam.uncertainty.enough_draws import TOLERANCES, Tolerance, check_draws, draws_needed
 from bayescam.uncertainty.exchangeability import one_per_group, refuse_shared_groups
 from bayescam.uncertainty.intervals import credible_interval, interval_error
 from bayescam.uncertainty.labelwise import VarianceSplit, labelwise_variance
 from bayescam.uncertainty.mean_bootstrap import BootstrapMeans, bootstrap_means
-from bayescam.uncertainty.montecarlo import (
-    MonteCarloError,
-    check_draws,
-    draws_needed,
-    monte_carlo_error,
-)
+from bayescam.uncertainty.montecarlo import MonteCarloError, monte_carlo_error
 from bayescam.uncertainty.overlap import class_overlap
 from bayescam.uncertainty.referral import (
     ClassReferral,
@@ -74,6 +70,7 @@ from bayescam.uncertainty.scoring import (
     score_predictions,
 )
 from bayescam.uncertainty.shift import ShiftDetection, detect_shift, detect_shift_by_score
+from bayescam.uncertainty.shift_bootstrap import ShiftResamples, bootstrap_shift
 from bayescam.uncertainty.variation import variation_ratio
 
 __all__ = [
@@ -104,12 +101,16 @@ __all__ = [
     "SetScores",
     "SetSummary",
     "ShiftDetection",
+    "ShiftResamples",
+    "TOLERANCES",
+    "Tolerance",
     "VarianceSplit",
     "accuracy_at_referral",
     "bootstrap_at_referral",
     "bootstrap_aurc",
     "bootstrap_auroc",
     "bootstrap_means",
+    "bootstrap_shift",
     "brier_decomposition",
     "calibration_error_by_chance",
     "check_draws",

@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
-from bayescam.types import InputError
 from bayescam.uncertainty.exchangeability import Names
 from bayescam.uncertainty.resampling import resample_groups, sum_in_cells
-from bayescam.uncertainty.validation import check_flags, check_scores, check_several_groups
+from bayescam.uncertainty.validation import check_flags, check_named_scores, check_several_groups
 
 __all__ = ["AurocResamples", "Ranking", "bootstrap_auroc", "rank_images", "resampled_auroc"]
 
@@ -61,11 +60,8 @@ def bootstrap_auroc(
         >>> found["entropy"].auroc
         0.5
     """
-    if not scores:
-        raise InputError("`scores` must hold at least one score by name; it is empty.")
-    checked = {name: check_scores(values, name=name) for name, values in scores.items()}
-    for values in checked.values():
-        flags = check_flags(positive, len(values), name="positive")
+    checked = check_named_scores(scores)
+    flags = check_flags(positive, len(next(iter(checked.values()))), name="positive")
     codes = check_several_groups(groups, len(flags))
     ranks = {name: rank_images(values, flags, codes) for name, values in checked.items()}
     once = np.ones((int(codes.max()) + 1, 1))

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.special import softmax
 
-from bayescam.types import InputError
+from bayescam.types import InputError, check_whole_number
 from bayescam.uncertainty.validation import (
     check_class_names,
     check_groups,
@@ -132,11 +132,13 @@ def cross_fit_logits(
     names = check_class_names(class_names, draws.shape[2])
     codes = check_groups(groups, len(truth))
     num_groups = int(codes.max()) + 1
-    if not 2 <= num_folds <= num_groups:
+    if check_whole_number("num_folds", num_folds, least=2) > num_groups:
         raise InputError(
             f"`num_folds` must be from 2 to the number of groups, {num_groups}; got {num_folds}."
         )
-    fold = (np.random.default_rng(seed).permutation(num_groups) % num_folds)[codes]
+    fold = (
+        np.random.default_rng(check_whole_number("seed", seed)).permutation(num_groups) % num_folds
+    )[codes]
     calibrated, everywhere = np.empty_like(draws), np.ones(draws.shape[2], dtype=bool)
     temperatures = []
     for held_out in (fold == f for f in range(num_folds)):

@@ -18,7 +18,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayescam.types import InputError
+from bayescam.types import InputError, check_share, check_whole_number
 from bayescam.uncertainty.conformal_score import ConformalMethod, ConformalScore
 from bayescam.uncertainty.exchangeability import (
     Names,
@@ -190,9 +190,7 @@ def conformal_rank(num_images: int, alpha: float) -> int:
 
 def check_alpha(alpha: float) -> None:
     """Make sure that `alpha` lies strictly between 0 and 1."""
-    if not 0.0 < alpha < 1.0:
-        hint = " Is it a percentage?" if alpha >= 1 else ""
-        raise InputError(f"`alpha` must lie strictly between 0 and 1; got {alpha}.{hint}")
+    check_share("alpha", alpha)
 
 
 def _thresholds(
@@ -231,5 +229,4 @@ def _check_options(method: str, penalty: float, k_reg: int) -> None:
         )
     if not 0.0 <= penalty < np.inf:
         raise InputError(f"`penalty` must be finite and not negative; got {penalty}.")
-    if k_reg < 0:
-        raise InputError(f"`k_reg` must not be negative; got {k_reg}.")
+    check_whole_number("k_reg", k_reg)

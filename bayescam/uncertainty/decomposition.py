@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import xlogy
 
 from bayescam.types import UncertaintyDecomposition
-from bayescam.uncertainty.validation import check_probs, check_several_draws
+from bayescam.uncertainty.validation import check_probs, check_several_draws, warn_of_one_draw
 
 __all__ = ["decompose", "expected_entropy", "mutual_information", "predictive_entropy"]
 
@@ -28,7 +28,7 @@ def decompose(probs: ArrayLike) -> UncertaintyDecomposition:
         (aleatoric).
         `mutual_information`: their difference, what better known weights would remove
         (epistemic); never negative, so rounding below zero is cut off. Of a single draw it is 0,
-        whatever the weights are worth: `check_draws` says so.
+        whatever the weights are worth, and a warning says so.
 
     Raises:
         InputError: `probs` has another shape, or its rows are not probabilities.
@@ -39,9 +39,8 @@ def decompose(probs: ArrayLike) -> UncertaintyDecomposition:
         array([0.6931])
     """
     draws = check_probs(probs)
-    total = entropy(draws.mean(axis=0))
-    expected = np.minimum(entropy(draws).mean(axis=0), total)
-    return UncertaintyDecomposition(total, expected, total - expected)
+    warn_of_one_draw(len(draws), "decompose", "its mutual information is 0 by construction")
+    return entropies(draws)
 
 
 def predictive_entropy(probs: ArrayLike) -> NDArray[np.float64]:
@@ -51,7 +50,7 @@ def predictive_entropy(probs: ArrayLike) -> NDArray[np.float64]:
 
 def expected_entropy(probs: ArrayLike) -> NDArray[np.float64]:
     """The mean over draws of the entropy, `mean_s H(p_s)`, shape (N,), in nats."""
-    return decompose(probs).expected_entropy
+    return entropies(check_probs(probs)).expected_entropy
 
 
 def mutual_information(probs: ArrayLike) -> NDArray[np.float64]:
@@ -60,7 +59,14 @@ def mutual_information(probs: ArrayLike) -> NDArray[np.float64]:
     Raises:
         InputError: as `decompose`, or when there is only one draw.
     """
-    return decompose(check_several_draws(probs, "mutual_information")).mutual_information
+    return entropies(check_several_draws(probs, "mutual_information")).mutual_information
+
+
+def entropies(draws: NDArray[np.float64]) -> UncertaintyDecomposition:
+    """`decompose` of checked draws, of one draw too: for whoever says elsewhere that it is one."""
+    total = entropy(draws.mean(axis=0))
+    expected = np.minimum(entropy(draws).mean(axis=0), total)
+    return UncertaintyDecomposition(total, expected, total - expected)
 
 
 def entropy(probs: NDArray[np.float64]) -> NDArray[np.float64]:

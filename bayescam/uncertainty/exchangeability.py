@@ -12,7 +12,7 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayescam.types import InputError
+from bayescam.types import InputError, canonical_names
 from bayescam.uncertainty.validation import check_groups
 
 __all__ = ["keyed_uniform", "one_per_group", "refuse_repeated_groups", "refuse_shared_groups"]
@@ -77,7 +77,7 @@ def refuse_shared_groups(
         InputError: a shared group, or a missing name.
     """
     check_groups(groups, len(np.asarray(groups, dtype=object)))
-    shared = sorted({str(name) for name in fitted}.intersection(_as_strings(groups)))
+    shared = sorted(set(canonical_names(fitted)).intersection(_as_strings(groups)))
     if shared:
         raise InputError(
             f"`groups` of the test images must not occur among the {what} images; shared: "
@@ -120,4 +120,4 @@ def _hash(stem: blake2b, name: object) -> int:
 
 
 def _as_strings(names: Names) -> list[str]:
-    return [str(name) for name in np.asarray(names, dtype=object).ravel()]
+    return canonical_names(np.asarray(names, dtype=object).ravel())

@@ -9,7 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betainc
 
-from bayescam.types import CredibleInterval, InputError, IntervalKind
+from bayescam.types import (
+    CredibleInterval,
+    InputError,
+    IntervalKind,
+    check_share,
+    check_whole_number,
+)
+from bayescam.uncertainty.validation import warn_of_one_draw
 
 __all__ = ["credible_interval", "interval_error"]
 
@@ -29,7 +36,7 @@ def credible_interval(
 
     Returns:
         `lower` and `upper` of shape `draws.shape[1:]`, float64. A single draw gives an interval
-        without width.
+        without width, and a warning.
 
     Raises:
         InputError: there are no draws, one is not finite, or `level` or `kind` is not allowed.
@@ -41,12 +48,8 @@ def credible_interval(
     """
     array = np.asarray(draws, dtype=np.float64)
     _check(array, level, kind)
-    if kind == "equal-tailed":
-        tail = (1.0 - level) / 2.0
-        lower, upper = np.quantile(array, [tail, 1.0 - tail], axis=0)
-    else:
-        lower, upper = _shortest(np.sort(array, axis=0), level)
-    return CredibleInterval(lower, upper, level, kind)
+    warn_of_one_draw(len(array), "credible_interval", "the interval has no width")
+    return interval_of(array, level, kind)
 
 
 def interval_error(
@@ -88,13 +91,25 @@ def interval_error(
         raise InputError(
             "`interval_error` compares draws, and `draws` has only one (S = 1). Take at least two."
         )
-    if num_resamples < 2:
-        raise InputError(f"`num_resamples` must be at least 2; got {num_resamples}.")
+    check_whole_number("num_resamples", num_resamples, least=2)
+    check_whole_number("seed", seed)
     ordered = np.sort(array, axis=0)
     if kind == "equal-tailed":
         tail = (1.0 - level) / 2.0
         return error_of_quantile(ordered, tail), error_of_quantile(ordered, 1.0 - tail)
     return _bootstrap_error(ordered, level, num_resamples, seed)
+
+
+def interval_of(
+    array: NDArray[np.float64], level: float, kind: IntervalKind = "equal-tailed"
+) -> CredibleInterval:
+    """`credible_interval` of checked draws, of one draw too: see `entropies`."""
+    if kind == "equal-tailed":
+        tail = (1.0 - level) / 2.0
+        lower, upper = np.quantile(array, [tail, 1.0 - tail], axis=0)
+    else:
+        lower, upper = _shortest(np.sort(array, axis=0), level)
+    return CredibleInterval(lower, upper, level, kind)
 
 
 def error_of_quantile(ordered: NDArray[np.float64], share: float) -> NDArray[np.float64]:
@@ -149,8 +164,6 @@ def _check(array: NDArray[np.float64], level: float, kind: IntervalKind) -> None
         raise InputError(f"`draws` must have a first axis of draws; got shape {array.shape}.")
     if not np.isfinite(array).all():
         raise InputError("`draws` must be finite; got NaN or infinity.")
-    if not 0.0 < level < 1.0:
-        hint = " Is it a percentage?" if level > 1 else ""
-        raise InputError(f"`level` must lie strictly between 0 and 1; got {level}.{hint}")
+    check_share("level", level)
     if kind not in get_args(IntervalKind):
         raise InputError(f"`kind` must be one of {get_args(IntervalKind)}; got {kind!r}.")

@@ -8,21 +8,20 @@ jackknife fails, have the errors of `interval_error`, whole matrices those of `c
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayescam.types import InputError
+from bayescam.types import check_share
 from bayescam.uncertainty.decomposition import entropy
 from bayescam.uncertainty.intervals import error_of_quantile
 from bayescam.uncertainty.overlap import overlap_without_each_draw
-from bayescam.uncertainty.validation import check_probs, check_several_draws
+from bayescam.uncertainty.validation import check_several_draws
 from bayescam.uncertainty.variation import modal_share
 
-__all__ = ["MonteCarloError", "check_draws", "draws_needed", "monte_carlo_error"]
+__all__ = ["MEASURES", "MonteCarloError", "monte_carlo_error"]
 
 _BLOCK_VALUES = 1_000_000  # probabilities in one block of images, 8 MB
 
@@ -93,89 +92,10 @@ def monte_carlo_error(probs: ArrayLike, *, level: float = 0.95) -> MonteCarloErr
         array([0.05])
     """
     draws = check_several_draws(probs, "monte_carlo_error")
-    if not 0.0 < level < 1.0:
-        hint = " Is it a percentage?" if level > 1 else ""
-        raise InputError(f"`level` must lie strictly between 0 and 1; got {level}.{hint}")
+    check_share("level", level)
     blocks = [_errors(block, level) for block in _blocks(draws)]
     return MonteCarloError(
         *(np.concatenate([getattr(block, name) for block in blocks]) for name in MEASURES)
-    )
-
-
-def check_draws(
-    probs: ArrayLike,
-    *,
-    tolerance: float = 0.05,
-    image_share: float = 0.95,
-    measures: Sequence[str] = MEASURES,
-    level: float = 0.95,
-) -> str | None:
-    """One line that says the draws are too few for what is printed, or None if they suffice.
-
-    The measure with the largest error is named, with S, its error and the S that would be enough
-    for it and so for all: errors fall as `1 / sqrt(S)`.
-
-    Args:
-        probs: draws of class probabilities, shape (S, N, K); rows sum to one.
-        tolerance: largest standard error allowed, in the unit of the measure.
-        image_share: the share of images (and classes) whose error must be within tolerance.
-        measures: what is printed, names of attributes of `MonteCarloError`.
-        level: of the equal-tailed credible interval.
-
-    Raises:
-        InputError: bad probabilities, or an argument outside its range.
-
-    Example:
-        >>> probs = np.array([[[1.0, 0.0]], [[0.0, 1.0]]] * 8)
-        >>> check_draws(probs, measures=["variation_ratio"])
-        'S = 16 draws are too few for variation_ratio: its Monte Carlo standard error is 0.125,
-        and above 0.05 in 100 % of the images; S = 100 would be enough.'
-    """
-    draws = check_probs(probs)
-    _check_demands(tolerance, image_share, measures)
-    if len(draws) == 1:
-        return (
-            f"S = 1 draw is too few for {', '.join(measures)}: one draw has no Monte Carlo "
-            "standard error and says nothing of epistemic uncertainty; take at least S = 2."
-        )
-    if not draws.size:
-        return None
-    errors = monte_carlo_error(draws, level=level).as_dict()
-    return draws_needed(
-        {name: errors[name] for name in measures},
-        len(draws),
-        tolerance=tolerance,
-        image_share=image_share,
-    )
-
-
-def draws_needed(
-    errors: Mapping[str, NDArray[np.float64]],
-    num_samples: int,
-    *,
-    tolerance: float = 0.05,
-    image_share: float = 0.95,
-) -> str | None:
-    """The line of `check_draws` from errors that are already known, or None if S suffices.
-
-    Args:
-        errors: Monte Carlo standard errors by the name of their measure, (N,) or (N, K) each.
-        num_samples: S.
-        tolerance: as in `check_draws`.
-        image_share: as in `check_draws`.
-    """
-    if not errors:
-        return None
-    reached = {name: float(np.quantile(error, image_share)) for name, error in errors.items()}
-    worst = max(reached, key=reached.__getitem__)
-    if reached[worst] <= tolerance:
-        return None
-    above = errors[worst].reshape(len(errors[worst]), -1).max(axis=1) > tolerance
-    enough = math.ceil(num_samples * (reached[worst] / tolerance) ** 2 * (1.0 - 1e-12))
-    return (
-        f"S = {num_samples} draws are too few for {worst}: its Monte Carlo standard error is "
-        f"{reached[worst]:.3g}, and above {tolerance:g} in {100 * above.mean():.0f} % of the "
-        f"images; S = {enough} would be enough."
     )
 
 
@@ -239,12 +159,3 @@ def _blocks(draws: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
     size = max(1, _BLOCK_VALUES // (draws.shape[0] * draws.shape[2]))
     for start in range(0, max(1, draws.shape[1]), size):
         yield draws[:, start : start + size]
-
-
-def _check_demands(tolerance: float, image_share: float, measures: Sequence[str]) -> None:
-    if not (tolerance > 0.0 and math.isfinite(tolerance)):
-        raise InputError(f"`tolerance` must be a positive number; got {tolerance}.")
-    if not 0.0 < image_share <= 1.0:
-        raise InputError(f"`image_share` must be above 0 and at most 1; got {image_share}.")
-    if not measures or not set(measures) <= set(MEASURES):
-        raise InputError(f"`measures` must be some of {', '.join(MEASURES)}; got {list(measures)}.")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayescam.types import InputError
+from bayescam.types import InputError, check_share, check_whole_number
 from bayescam.uncertainty.validation import check_flags, check_labels, check_scores
 
 __all__ = [
@@ -134,7 +135,7 @@ def accuracy_at_referral(uncertainty: ArrayLike, correct: ArrayLike, rate: float
     Raises:
         InputError: as `risk_coverage`, or `rate` outside [0, 1).
     """
-    _check_rate(rate)
+    check_rates([rate])
     curve = risk_coverage(uncertainty, correct)
     return float(1.0 - curve.risk[_num_kept(rate, len(curve.risk)) - 1])
 
@@ -155,7 +156,7 @@ def class_at_referral(
         uncertainty: (N,), larger is less sure and referred first.
         predicted: (N,), the class that the image is called, an index.
         labels: (N,), the right class, an index.
-        class_index: the class of concern, such as melanoma.
+        class_index: the class of concern, such as melanoma; a warning says when no image is of it.
         rates: shares referred, each in [0, 1).
 
     Raises:
@@ -169,21 +170,25 @@ def class_at_referral(
         >>> result.missed_silently.round(2), result.sensitivity.round(2)
         (array([0.67, 0.33]), array([0.33, 0.5 ]))
     """
-    for rate in rates:
-        _check_rate(rate)
-    if class_index < 0:
-        raise InputError(f"`class_index` must not be negative; got {class_index}.")
+    shares = check_rates(rates)
+    check_class_index(class_index)
     score = check_scores(uncertainty, name="uncertainty")
-    of_class = check_labels(labels, len(score), _highest(labels) + 1) == class_index
-    called = check_labels(predicted, len(score), _highest(predicted) + 1, name="predicted")
+    called, truth = check_calls(predicted, labels, len(score))
+    of_class = truth == class_index
     found = of_class & (called == class_index)
     kept_images = np.array([_num_kept(rate, len(score)) for rate in rates], dtype=np.int64)
     kept = _expected_count(score, of_class)[kept_images]
     right = _expected_count(score, found)[kept_images]
     count = int(of_class.sum())
+    if not count:
+        warnings.warn(
+            f"no image is of class {class_index} (`class_index`; `labels` go up to "
+            f"{_highest(labels)}), so its referral is NaN",
+            stacklevel=2,
+        )
     with np.errstate(invalid="ignore", divide="ignore"):
         missed = np.maximum(kept - right, 0.0) / count
-        return ClassReferral(np.asarray(rates, float), kept / count, right / kept, missed, count)
+        return ClassReferral(shares, kept / count, right / kept, missed, count)
 
 
 def _expected_count(score: NDArray[np.float64], flag: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -199,10 +204,24 @@ def _num_kept(rate: float, num_images: int) -> int:
     return num_images - int(np.floor(rate * num_images + 1e-9))
 
 
-def _check_rate(rate: float) -> None:
-    if not 0.0 <= rate < 1.0:
-        hint = " Is it a percentage?" if rate > 1 else ""
-        raise InputError(f"`rate` must be at least 0 and below 1; got {rate}.{hint}")
+def check_rates(rates: Sequence[float]) -> NDArray[np.float64]:
+    """Referral rates as float64 (T,), each at least 0 and below 1."""
+    for rate in rates:
+        check_share("rate", rate, bounds="[)")
+    return np.asarray(rates, dtype=np.float64)
+
+
+def check_class_index(class_index: int) -> None:
+    """Refuses the index of no class."""
+    check_whole_number("class_index", class_index)
+
+
+def check_calls(
+    predicted: ArrayLike, labels: ArrayLike, num_images: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The class that each image is called, and the right one: indices, both (N,)."""
+    truth = check_labels(labels, num_images, _highest(labels) + 1)
+    return check_labels(predicted, num_images, _highest(predicted) + 1, name="predicted"), truth
 
 
 def _highest(indices: ArrayLike) -> int:

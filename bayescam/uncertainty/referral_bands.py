@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bayescam.types import InputError
-from bayescam.uncertainty.bootstrap import resample_groups
 from bayescam.uncertainty.exchangeability import Names
-from bayescam.uncertainty.referral import check_referral
-from bayescam.uncertainty.validation import check_groups, check_labels, check_scores
+from bayescam.uncertainty.referral import check_calls, check_referral
+from bayescam.uncertainty.resample_interval import resample_interval
+from bayescam.uncertainty.running_counts import few_resamples, sort_images
+from bayescam.uncertainty.validation import check_scores, check_several_groups
 
 __all__ = ["ReferralBand", "missed_silently_band", "risk_band"]
-
-_ROWS = 16  # resamples at a time, so that they stay in the cache
 
 
 @dataclass(frozen=True)
@@ -70,10 +68,10 @@ def risk_band(
     """
     score, right = check_referral(uncertainty, correct)
     shares, codes = _check(coverage, level, groups, len(score))
-    parts = [
-        flagged / kept
-        for _, kept, flagged in _keep(score, ~right, codes, shares, num_resamples, seed)
-    ]
+    images, parts = sort_images(score, codes, ~right), []
+    for counts in few_resamples(int(codes.max()) + 1, num_resamples, seed=seed):
+        kept, (wrong,) = images.among_kept(counts, 1.0 - shares)
+        parts.append(wrong / kept)
     return _band(shares, np.concatenate(parts), level)
 
 
@@ -107,63 +105,23 @@ def missed_silently_band(
     """
     score = check_scores(uncertainty, name="uncertainty")
     shares, codes = _check(coverage, level, groups, len(score))
-    highest = int(max(np.max(labels), np.max(predicted))) + 1
-    of_class = check_labels(labels, len(score), highest) == class_index
-    called = check_labels(predicted, len(score), highest, name="predicted") == class_index
+    called, truth = check_calls(predicted, labels, len(score))
+    of_class = truth == class_index
     if not of_class.any():
         raise InputError(f"`labels` must hold an image of class {class_index}; there is none.")
     in_group = np.bincount(codes, weights=of_class)
-    parts = []
-    for times, _, flagged in _keep(score, of_class & ~called, codes, shares, num_resamples, seed):
-        total = times @ in_group
-        parts.append(flagged[total > 0] / total[total > 0, np.newaxis])
+    images, parts = sort_images(score, codes, of_class & (called != truth)), []
+    for counts in few_resamples(len(in_group), num_resamples, seed=seed):
+        _, (missed,) = images.among_kept(counts, 1.0 - shares)
+        with np.errstate(invalid="ignore"):
+            parts.append(missed / (counts @ in_group)[:, np.newaxis])
     return _band(shares, np.concatenate(parts), level)
-
-
-def _keep(
-    score: NDArray[np.float64],
-    flag: NDArray[np.bool_],
-    codes: NDArray[np.int64],
-    shares: NDArray[np.float64],
-    num_resamples: int,
-    seed: int,
-) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]]:
-    """Of ever r resamples: times of each group (r, G), images kept and flags among them (r, C)."""
-    order = np.argsort(score, kind="stable")
-    last_of_run = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
-    groups, flags = codes[order], flag[order]
-    for counts in resample_groups(int(codes.max()) + 1, num_resamples, seed=seed):
-        for start in range(0, len(counts), _ROWS):
-            times = counts[start : start + _ROWS]
-            images = times[:, groups]
-            upto, flagged = (
-                np.pad(np.cumsum(part, axis=1)[:, last_of_run], ((0, 0), (1, 0)))
-                for part in (images, images * flags)
-            )
-            kept = np.maximum(np.ceil(shares * upto[:, -1:] - 1e-9), 1.0)
-            yield times, kept, _interpolate(kept, upto, flagged)
-
-
-def _interpolate(
-    at: NDArray[np.float64], knots: NDArray[np.float64], values: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Row by row the values (r, C) at `at`, on straight lines between the knots (r, U + 1).
-
-    The rows, each rising from 0, are set one after the other, so that one search serves all. Where
-    knots are equal the first is hit, and the one before is smaller.
-    """
-    shift = (knots[:, -1:].max() + 1.0) * np.arange(len(knots))[:, np.newaxis]
-    after = np.searchsorted((knots + shift).ravel(), (at + shift).ravel()).reshape(at.shape)
-    x, y = knots.ravel(), values.ravel()
-    slope = (y[after] - y[after - 1]) / (x[after] - x[after - 1])
-    return y[after - 1] + slope * (at - x[after - 1])
 
 
 def _band(
     shares: NDArray[np.float64], resamples: NDArray[np.float64], level: float
 ) -> ReferralBand:
-    tails = ((1.0 - level) / 2.0, (1.0 + level) / 2.0)
-    lower, upper = np.quantile(resamples, tails, axis=0)
+    lower, upper = resample_interval(np.zeros(len(shares)), resamples, level=level)
     return ReferralBand(shares, lower, upper, level)
 
 
@@ -178,7 +136,4 @@ def _check(
         )
     if not 0.0 < level < 1.0:
         raise InputError(f"`level` must lie strictly between 0 and 1; got {level}.")
-    codes = check_groups(groups, num_images)
-    if codes.max() == 0:
-        raise InputError("`groups` must name at least two groups; all images are of one.")
-    return shares, codes
+    return shares, check_several_groups(groups, num_images)

@@ -13,16 +13,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayescam.types import InputError
 from bayescam.uncertainty.exchangeability import Names
 from bayescam.uncertainty.referral import (
-    accuracy_at_referral,
-    check_referral,
-    class_at_referral,
+    check_calls,
+    check_class_index,
+    check_rates,
     risk_coverage,
 )
-from bayescam.uncertainty.running_counts import SortedImages, few_resamples, sort_images
-from bayescam.uncertainty.validation import check_several_groups
+from bayescam.uncertainty.running_counts import (
+    SortedImages,
+    few_resamples,
+    running_sum,
+    sort_images,
+)
+from bayescam.uncertainty.validation import check_flags, check_named_scores, check_several_groups
 
 __all__ = ["AurcResamples", "ReferralResamples", "bootstrap_at_referral", "bootstrap_aurc"]
 
@@ -48,19 +52,29 @@ class AurcResamples:
 class ReferralResamples:
     """What is kept at T referral rates by one score, and what chance does to it.
 
+    `kept`, `sensitivity` and `missed_silently` are those of `class_at_referral` for the class of
+    concern: NaN in a sample or a resample without an image of it.
+
     Attributes:
         rates: (T,), share of all images referred.
         accuracy: (T,), share of right images among those kept, on the sample itself.
-        missed_silently: (T,), share of the images of the class of concern that are kept and called
-            something else, on the sample itself; NaN where the class has no image.
-        accuracy_resamples: (R, T), of each resample.
-        missed_silently_resamples: (R, T), NaN in a resample without the class.
+        kept: (T,), share of the images of the class that are kept, likewise.
+        sensitivity: (T,), share of those kept that are called so; NaN where none is kept.
+        missed_silently: (T,), share of all images of the class that are kept and called otherwise.
+        accuracy_resamples: (R, T), of each resample, like the following.
+        kept_resamples: (R, T).
+        sensitivity_resamples: (R, T).
+        missed_silently_resamples: (R, T).
     """
 
     rates: NDArray[np.float64]
     accuracy: NDArray[np.float64]
+    kept: NDArray[np.float64]
+    sensitivity: NDArray[np.float64]
     missed_silently: NDArray[np.float64]
     accuracy_resamples: NDArray[np.float64]
+    kept_resamples: NDArray[np.float64]
+    sensitivity_resamples: NDArray[np.float64]
     missed_silently_resamples: NDArray[np.float64]
 
 
@@ -76,7 +90,7 @@ def bootstrap_aurc(
 
     A run of w tied images with e errors, after w0 images with e0 errors, adds
     `e + (e0 - e / w * w0) * (H[w0 + w] - H[w0])` to the sum of the risks, H the harmonic numbers:
-    so a resample costs as much as there are different scores.
+    so a resample costs a running sum over images.
 
     Args:
         scores: name -> (N,), larger is less sure and referred first.
@@ -93,17 +107,15 @@ def bootstrap_aurc(
         >>> round(found["entropy"].aurc, 4), found["entropy"].excess_aurc
         (0.1111, 0.0)
     """
-    if not scores:
-        raise InputError("`scores` must hold at least one score by name; it is empty.")
-    checked = {name: check_referral(values, correct) for name, values in scores.items()}
-    right = next(iter(checked.values()))[1]
+    checked = check_named_scores(scores)
+    right = check_flags(correct, len(next(iter(checked.values()))), name="correct")
     codes = check_several_groups(groups, len(right))
-    images = {name: sort_images(values, codes, ~right) for name, (values, _) in checked.items()}
+    images = {name: sort_images(values, codes, ~right) for name, values in checked.items()}
     found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in scores}
     for counts in few_resamples(int(codes.max()) + 1, num_resamples, seed=seed):
         for name, ordered in images.items():
             found[name].append(np.stack(_areas(counts, ordered)))
-    curves = {name: risk_coverage(*pair) for name, pair in checked.items()}
+    curves = {name: risk_coverage(values, right) for name, values in checked.items()}
     return {
         name: AurcResamples(curve.aurc, curve.excess_aurc, *np.concatenate(found[name], axis=1))
         for name, curve in curves.items()
@@ -116,21 +128,23 @@ def bootstrap_at_referral(
     labels: ArrayLike,
     groups: Names,
     *,
-    class_index: int,
+    class_index: int | None,
     rates: Sequence[float],
     num_resamples: int = 1000,
     seed: int = 0,
 ) -> dict[str, ReferralResamples]:
-    """Accuracy of what is kept, and silent misses of a class, on resamples of whole groups.
+    """Accuracy of what is kept, and what becomes of one class, on resamples of whole groups.
 
-    A resample of n images refers `floor(rate * n)` of them.
+    A resample of n images refers `floor(rate * n)` of them. Where a sample shows no error (no
+    silent miss, say), no resample does: the spread is 0, though other images could show one.
 
     Args:
         scores: name -> (N,), larger is less sure and referred first.
         predicted: (N,), the class that the image is called, an index.
         labels: (N,), the right class, an index.
         groups: (N,), the group (lesion, patient) of each image.
-        class_index: the class of concern, such as melanoma.
+        class_index: the class of concern, such as melanoma; with None, all that is said of a class
+            is NaN.
         rates: T shares referred, each in [0, 1).
         num_resamples: R.
         seed: of NumPy's default generator.
@@ -150,46 +164,51 @@ def bootstrap_at_referral(
         >>> found["entropy"].accuracy, found["entropy"].missed_silently
         (array([1.]), array([0.]))
     """
-    if not scores:
-        raise InputError("`scores` must hold at least one score by name; it is empty.")
-    missed = {
-        name: class_at_referral(values, predicted, labels, class_index=class_index, rates=rates)
-        for name, values in scores.items()
-    }
-    truth, called = np.asarray(labels), np.asarray(predicted)
-    wrong, of_class = truth != called, truth == class_index
-    codes = check_several_groups(groups, len(truth))
+    checked = check_named_scores(scores)
+    called, truth = check_calls(predicted, labels, len(next(iter(checked.values()))))
+    codes, shares = check_several_groups(groups, len(truth)), check_rates(rates)
+    of_class = np.zeros(len(truth), dtype=bool)
+    if class_index is not None:
+        check_class_index(class_index)
+        of_class = truth == class_index
+    in_class = np.bincount(codes[of_class], minlength=int(codes.max()) + 1)
+    wrong = called != truth
     images = {
-        name: sort_images(np.asarray(values, np.float64), codes, wrong, wrong & of_class)
-        for name, values in scores.items()
+        name: sort_images(values, codes, wrong, of_class, of_class & wrong)
+        for name, values in checked.items()
     }
-    num_groups, shares = int(codes.max()) + 1, np.asarray(rates, np.float64)
-    in_class = np.bincount(codes[of_class], minlength=num_groups)
-    found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in scores}
-    for counts in few_resamples(num_groups, num_resamples, seed=seed):
+    once = np.ones((1, len(in_class)), dtype=np.int64)
+    found = {name: [_at_rates(once, ordered, shares, in_class)] for name, ordered in images.items()}
+    for counts in few_resamples(len(in_class), num_resamples, seed=seed):
         for name, ordered in images.items():
-            found[name].append(_at_rates(counts, ordered, shares, counts @ in_class))
+            found[name].append(_at_rates(counts, ordered, shares, in_class))
+    joined = {name: np.concatenate(parts, axis=1) for name, parts in found.items()}
     return {
-        name: ReferralResamples(
-            shares,
-            np.array([accuracy_at_referral(values, ~wrong, rate) for rate in rates]),
-            missed[name].missed_silently,
-            *np.concatenate(found[name], axis=1),
-        )
-        for name, values in scores.items()
+        name: ReferralResamples(shares, *values[:, 0], *values[:, 1:])
+        for name, values in joined.items()
     }
 
 
 def _areas(
     counts: NDArray[np.int64], images: SortedImages
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """AURC and E-AURC (r,) of r resamples in which the groups occur `counts` (r, G) times."""
-    upto, (wrong,) = images.count(counts)
+    """AURC and E-AURC (r,) of r resamples in which the groups occur `counts` (r, G) times.
+
+    Between two runs with errors the number of errors stands still, so runs without any need no
+    term of their own.
+    """
+    ((groups, ends),) = images.flagged
+    runs = np.flatnonzero(np.diff(ends))
+    upto, wrong = running_sum(counts, images.groups), running_sum(counts, groups)
     total, total_wrong = upto[:, -1], wrong[:, -1]
+    before, after = upto[:, images.ends[runs]], upto[:, images.ends[runs + 1]]
+    wrong_before, wrong_after = wrong[:, ends[runs]], wrong[:, ends[runs + 1]]
     harmonic = np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, int(total.max()) + 1))])
-    slope = np.diff(wrong) / np.maximum(np.diff(upto), 1)
-    height = wrong[:, :-1] - slope * upto[:, :-1]
-    area = total_wrong + np.einsum("ru,ru->r", height, np.diff(harmonic[upto]))
+    first, last = harmonic[before], harmonic[after]
+    following = np.column_stack([first, harmonic[total]])[:, 1:]
+    slope = (wrong_after - wrong_before) / np.maximum(after - before, 1)
+    within = (wrong_before - slope * before) * (last - first)
+    area = total_wrong + (within + wrong_after * (following - last)).sum(axis=1)
     right = total - total_wrong
     best = total_wrong - right * (harmonic[total] - harmonic[right])
     return area / total, (area - best) / total
@@ -201,17 +220,17 @@ def _at_rates(
     rates: NDArray[np.float64],
     in_class: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Accuracy and silent misses (2, r, T) of r resamples with `in_class` (r,) of the class."""
-    upto, (wrong, missed) = images.count(counts)
-    total = upto[:, -1:]
-    kept = total - np.floor(rates * total + 1e-9).astype(np.int64)
-    row = np.arange(len(upto))[:, np.newaxis]
-    apart = row * (total.max() + 1)  # rows one behind another, so that one search serves all
-    end = np.searchsorted((upto + apart).ravel(), kept + apart) - row * upto.shape[1]
-    share = (kept - upto[row, end - 1]) / (upto[row, end] - upto[row, end - 1])
-    wrong_kept, missed_kept = (
-        flag[row, end - 1] + share * (flag[row, end] - flag[row, end - 1])
-        for flag in (wrong, missed)
-    )
+    """Accuracy, and of the class kept, sensitivity and silent misses (4, r, T), of r resamples.
+
+    Args:
+        counts: (r, G), how often each group occurs.
+        images: with flags of the wrong ones, those of the class, and the wrong ones of the class.
+        rates: (T,).
+        in_class: (G,), images of the class in each group.
+    """
+    kept, (wrong, of_class, missed) = images.among_kept(counts, rates)
+    count = (counts @ in_class)[:, np.newaxis]
     with np.errstate(invalid="ignore"):
-        return np.stack([1.0 - wrong_kept / kept, missed_kept / in_class[:, np.newaxis]])
+        return np.stack(
+            [1.0 - wrong / kept, of_class / count, 1.0 - missed / of_class, missed / count]
+        )

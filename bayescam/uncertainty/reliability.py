@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayescam.types import InputError
+from bayescam.types import InputError, check_whole_number
 from bayescam.uncertainty.validation import check_labels, check_mean_probs
 
 __all__ = [
@@ -208,8 +208,7 @@ def check_binned(
 
 
 def _check_bins(num_bins: int, binning: Binning) -> None:
-    if num_bins < 1:
-        raise InputError(f"`num_bins` must be at least 1; got {num_bins}.")
+    check_whole_number("num_bins", num_bins, least=1)
     if binning not in get_args(Binning):
         raise InputError(f"`binning` must be one of {get_args(Binning)}; got {binning!r}.")
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 
-from bayescam.types import InputError
+from bayescam.types import check_whole_number
 
 __all__ = ["resample_groups", "sum_in_cells"]
 
@@ -23,8 +23,8 @@ def resample_groups(
     num_groups: int, num_resamples: int, *, seed: int
 ) -> Iterator[NDArray[np.float64]]:
     """How often each group is drawn, in chunks of shape (<= 64, G); each row sums to G."""
-    if num_resamples < 1:
-        raise InputError(f"`num_resamples` must be at least 1; got {num_resamples}.")
+    check_whole_number("num_resamples", num_resamples, least=1)
+    check_whole_number("seed", seed)
     rng = np.random.default_rng(seed)
     for start in range(0, num_resamples, _CHUNK):
         rows = min(_CHUNK, num_resamples - start)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import beta
 
-from bayescam.types import InputError
+from bayescam.types import check_share, check_whole_number
 from bayescam.uncertainty.exchangeability import Names, refuse_repeated_groups
 from bayescam.uncertainty.referral import check_referral
 from bayescam.uncertainty.validation import check_scores
@@ -136,8 +136,5 @@ def _upper_bound(
 
 def _check_numbers(target_risk: float, delta: float, num_candidates: int) -> None:
     for name, value in (("target_risk", target_risk), ("delta", delta)):
-        if not 0.0 < value < 1.0:
-            hint = " Is it a percentage?" if value >= 1 else ""
-            raise InputError(f"`{name}` must lie strictly between 0 and 1; got {value}.{hint}")
-    if num_candidates < 1:
-        raise InputError(f"`num_candidates` must be at least 1; got {num_candidates}.")
+        check_share(name, value)
+    check_whole_number("num_candidates", num_candidates, least=1)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bayescam.uncertainty.resampling import resample_groups
 
-__all__ = ["SortedImages", "few_resamples", "sort_images"]
+__all__ = ["SortedImages", "few_resamples", "running_sum", "sort_images"]
 
 _ROWS = 16  # resamples at a time, so that they stay in the cache
 
@@ -30,14 +30,33 @@ class SortedImages:
     ends: NDArray[np.int64]
     flagged: tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]
 
-    def count(self, counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
-        """Images up to the end of each run, and flagged ones among them by flag: (r, U + 1) each.
+    def among_kept(
+        self, counts: NDArray[np.int64], rates: NDArray[np.float64]
+    ) -> tuple[NDArray[np.int64], list[NDArray[np.float64]]]:
+        """Images kept when shares of them are referred, and flagged ones among them: (r, T) each.
+
+        Of a run that the border cuts, flagged images are kept in proportion: the expectation over
+        a random choice.
 
         Args:
             counts: (r, G), how often each group occurs.
+            rates: (T,), shares referred; of n images `floor(rate * n)` are, and one is kept.
         """
-        flagged = [_running_sum(counts, groups)[:, ends] for groups, ends in self.flagged]
-        return _running_sum(counts, self.groups)[:, self.ends], flagged
+        size, row = len(self.groups), np.arange(len(counts))[:, np.newaxis]
+        through = _sum_through(counts, self.groups)  # one rising array: one search serves all rows
+        before = through[row * size]
+        total = through[(row + 1) * size] - before
+        kept = np.maximum(total - np.floor(rates * total + 1e-9).astype(np.int64), 1)
+        border = np.searchsorted(through, before + kept) - 1 - row * size
+        run = np.searchsorted(self.ends, border, side="right") - 1
+        below, upto = (through[row * size + self.ends[run + i]] - before for i in (0, 1))
+        share = (kept - below) / (upto - below)
+        flagged = []
+        for groups, ends in self.flagged:
+            sums, start = _sum_through(counts, groups), row * len(groups)
+            low, high = (sums[start + ends[run + i]] - sums[start] for i in (0, 1))
+            flagged.append(low + share * (high - low))
+        return kept, flagged
 
 
 def sort_images(
@@ -60,8 +79,13 @@ def few_resamples(num_groups: int, num_resamples: int, *, seed: int) -> Iterator
             yield counts[start : start + _ROWS].astype(np.int64)
 
 
-def _running_sum(counts: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
+def running_sum(counts: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
     """How often the first 0, 1, ..., n images occur, (r, n + 1)."""
     sums = np.zeros((len(counts), len(groups) + 1), dtype=np.int64)
-    np.cumsum(counts[:, groups], axis=1, out=sums[:, 1:])
+    np.cumsum(counts.take(groups, axis=1), axis=1, out=sums[:, 1:])
     return sums
+
+
+def _sum_through(counts: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The same with the rows one behind another in one sum, (r * n + 1,)."""
+    return np.append(0, np.cumsum(counts.take(groups, axis=1)))

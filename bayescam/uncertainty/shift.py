@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.metrics import roc_auc_score
 
-from bayescam.types import InputError
+from bayescam.types import InputError, check_share
 from bayescam.uncertainty.validation import check_scores
 
 __all__ = [
@@ -67,11 +67,7 @@ def detect_shift(
         threshold=3.0)
     """
     ordinary, foreign = check_scores(inside, name="inside"), check_scores(outside, name="outside")
-    if not 0.0 < true_positive_rate <= 1.0:
-        hint = " Is it a percentage?" if true_positive_rate > 1 else ""
-        raise InputError(
-            f"`true_positive_rate` must be above 0 and at most 1; got {true_positive_rate}.{hint}"
-        )
+    check_share("true_positive_rate", true_positive_rate, bounds="(]")
     is_outside = np.repeat([False, True], [len(ordinary), len(foreign)])
     accepted = max(1, int(np.ceil(true_positive_rate * len(ordinary) - 1e-9)))
     threshold = np.partition(ordinary, accepted - 1)[accepted - 1]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayescam.types import InputError
+from bayescam.types import InputError, canonical_names
 
 __all__ = [
     "check_class_names",
@@ -16,12 +17,15 @@ __all__ = [
     "check_labels",
     "check_logits",
     "check_mean_probs",
+    "check_named_scores",
     "check_probs",
     "check_scores",
     "check_several_draws",
     "check_several_groups",
+    "warn_of_one_draw",
 ]
 
+_SLIPS = {"f": "Are these probabilities?", "b": "Are these right or wrong calls?"}
 _SUM_TOLERANCE = 1e-3  # probabilities kept in half precision still pass
 
 
@@ -54,6 +58,16 @@ def check_several_draws(probs: ArrayLike, measure: str) -> NDArray[np.float64]:
             "uncertainty one draw says nothing. Take at least two."
         )
     return array
+
+
+def warn_of_one_draw(num_samples: int, measure: str, consequence: str) -> None:
+    """Warn the caller of a public measure that one draw is all there is, and what follows."""
+    if num_samples == 1:
+        warnings.warn(
+            f"`{measure}` got one draw (S = 1), which says nothing of epistemic uncertainty: "
+            f"{consequence}",
+            stacklevel=3,
+        )
 
 
 def check_mean_probs(mean_probs: ArrayLike, *, name: str = "mean_probs") -> NDArray[np.float64]:
@@ -100,7 +114,7 @@ def check_labels(
     if not np.issubdtype(array.dtype, np.integer):
         raise InputError(
             f"`{name}` must be class indices 0..{num_classes - 1}; got values of type "
-            f"{array.dtype}. Are these class names?"
+            f"{array.dtype}. {_SLIPS.get(array.dtype.kind, 'Are these class names?')}"
         )
     outside = array[(array < 0) | (array >= num_classes)]
     if outside.size:
@@ -136,9 +150,21 @@ def check_groups(
     names = np.asarray(groups, dtype=object)
     if names.shape != (num_images,):
         raise InputError(f"`{name}` must have shape ({num_images},); got {names.shape}.")
-    if any(value is None or value != value for value in names):
+    if any(map(_is_missing, names)):
         raise InputError(f"`{name}` must name the group of every image; got a missing value.")
-    return np.unique(names.astype(str), return_inverse=True)[1].astype(np.int64)
+    return np.unique(canonical_names(names), return_inverse=True)[1].astype(np.int64)
+
+
+def check_scores(values: ArrayLike, *, name: str) -> NDArray[np.float64]:
+    """One number an image as float64 of shape (N,), N at least 1.
+
+    Raises:
+        InputError: another shape, or values that are not finite numbers.
+    """
+    array = _float_array(values, name)
+    if array.ndim != 1 or len(array) == 0:
+        raise InputError(f"`{name}` must be one number an image, (N,); got shape {array.shape}.")
+    return array
 
 
 def check_several_groups(
@@ -155,16 +181,21 @@ def check_several_groups(
     return codes
 
 
-def check_scores(values: ArrayLike, *, name: str) -> NDArray[np.float64]:
-    """One finite number an image as float64 of shape (N,), at least one image.
+def check_named_scores(
+    scores: Mapping[str, ArrayLike], *, name: str = "scores"
+) -> dict[str, NDArray[np.float64]]:
+    """Scores by name, all of the same N images: float64 (N,) each.
 
     Raises:
-        InputError: another number of axes, no image, NaN or infinity.
+        InputError: none, another number of images in one than in another, or as `check_scores`.
     """
-    score = np.asarray(values, dtype=np.float64)
-    if score.ndim != 1 or len(score) == 0 or not np.isfinite(score).all():
-        raise InputError(f"`{name}` must be one finite number an image; got shape {score.shape}.")
-    return score
+    if not scores:
+        raise InputError(f"`{name}` must hold at least one score by name; it is empty.")
+    checked = {score: check_scores(values, name=score) for score, values in scores.items()}
+    sizes = {score: len(values) for score, values in checked.items()}
+    if len(set(sizes.values())) > 1:
+        raise InputError(f"`{name}` must be of the same images; got {sizes}.")
+    return checked
 
 
 def check_flags(values: ArrayLike, num_images: int, *, name: str) -> NDArray[np.bool_]:
@@ -182,13 +213,29 @@ def check_flags(values: ArrayLike, num_images: int, *, name: str) -> NDArray[np.
     return flags
 
 
+def _is_missing(name: object) -> bool:
+    try:
+        return name is None or not bool(name == name)
+    except TypeError:  # pandas.NA is neither equal to itself nor not
+        return True
+
+
 def _float_array(values: ArrayLike, name: str) -> NDArray[np.float64]:
     try:
-        array = np.asarray(values, dtype=np.float64)
+        given = np.asarray(values)
+        array = given.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(f"`{name}` must be an array of numbers: {error}.") from error
-    if not np.isfinite(array).all():
-        raise InputError(f"`{name}` must be finite; got NaN or infinity.")
+    if given.dtype.kind in "US" or values is None:  # NumPy would read text and make None NaN
+        got = "None" if values is None else f"values of type {given.dtype}"
+        raise InputError(f"`{name}` must be an array of numbers; got {got}.")
+    finite = np.isfinite(array)
+    if not finite.all():
+        first = array[~finite][0]
+        raise InputError(
+            f"`{name}` must be finite; got NaN or infinity, {(~finite).sum()} of {array.size} "
+            f"values, the first {first}."
+        )
     return array
 
 

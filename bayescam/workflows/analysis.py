@@ -11,8 +11,10 @@ import pandas as pd
 import xarray as xr
 from scipy.special import softmax
 
-from bayescam.types import Array, CamDraws, InputError
-from bayescam.uncertainty import check_draws, credible_interval, decompose
+from bayescam.types import Array, CamDraws, DrawUnit, InputError, check_whole_number
+from bayescam.uncertainty import check_draws
+from bayescam.uncertainty.decomposition import entropies
+from bayescam.uncertainty.intervals import interval_of
 from bayescam.workflows.folders import package_versions
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ __all__ = [
     "make_explainer",
     "summarize",
     "summarize_logits",
+    "unit_of_draws",
 ]
 
 PRINTED_MEASURES = (
@@ -87,8 +90,7 @@ def analyze(
     Raises:
         InputError: if an argument does not fit; the line says which and why.
     """
-    if batch_size < 1:
-        raise InputError(f"`batch_size` must be at least 1; got {batch_size}")
+    check_whole_number("batch_size", batch_size, least=1)
     images = check_images(images, model.input_shape)
     explainer = make_explainer(
         model,
@@ -132,6 +134,13 @@ def draw_members(explainer: CamExplainer) -> list[str] | None:
     if not isinstance(draws, EnsembleDraws):
         return None
     return [draws.names[s % len(draws.names)] for s in range(len(draws))]
+
+
+def unit_of_draws(explainer: CamExplainer) -> DrawUnit:
+    """Return what messages call a draw: see `draw_unit`."""
+    from bayescam.inference.posterior import draw_unit
+
+    return draw_unit(explainer.draws)
 
 
 def explained_targets(
@@ -193,7 +202,8 @@ def summarize(dataset: xr.Dataset, *, level: float = 0.95) -> pd.DataFrame:
     logits = dataset["logits"].to_numpy()
     table = summarize_logits(logits, [str(name) for name in dataset["class"].values], level=level)
     probs = softmax(logits.astype(np.float64), axis=-1)
-    line = check_draws(probs, measures=PRINTED_MEASURES, level=level)
+    unit = dataset.attrs.get("draws_are", "draws")
+    line = check_draws(probs, measures=PRINTED_MEASURES, level=level, unit=unit)
     if line is not None:
         warnings.warn(line, stacklevel=2)
     table.insert(0, "image", dataset["image"].to_numpy())
@@ -206,7 +216,7 @@ def summarize_logits(
     """Return the columns of `summarize` without `image`, for logits (S, N, K)."""
     probs = softmax(logits.astype(np.float64), axis=-1)
     mean, spread = probs.mean(axis=0), probs.std(axis=0)
-    interval = credible_interval(probs, level=level)
+    interval = interval_of(probs, level)
     columns: dict[str, Array] = {
         "predicted": np.array(class_names, dtype=object)[mean.argmax(axis=1)],
         "confidence": mean.max(axis=1),
@@ -216,7 +226,7 @@ def summarize_logits(
         columns[f"p_{name}_sd"] = spread[:, k]
         columns[f"p_{name}_lower"] = interval.lower[:, k]
         columns[f"p_{name}_upper"] = interval.upper[:, k]
-    parts = decompose(probs)
+    parts = entropies(probs)
     columns["predictive_entropy"] = parts.predictive_entropy
     columns["expected_entropy"] = parts.expected_entropy
     columns["mutual_information"] = parts.mutual_information
@@ -258,6 +268,7 @@ def _name_axes(
         attrs={
             "seed": explainer.draws.seed,
             "num_samples": explainer.draws.num_samples,
+            "draws_are": unit_of_draws(explainer),
             "layer": ", ".join(explainer.target_layers),
             "method": explainer.method,
             **{f"version_{name}": number for name, number in package_versions().items()},

@@ -43,7 +43,7 @@ class DataConfig(_Section):
 
 
 class ModelConfig(_Section):
-    """Which network; the arguments of `build_classifier`."""
+    """Which network; the arguments of `build_classifier`, None for the default of a head."""
 
     backbone: str = "vgg16"
     head: HeadKind = "flipout"
@@ -52,9 +52,9 @@ class ModelConfig(_Section):
     pooling: Pooling = "avg"
     hidden_units: tuple[int, ...] = ()
     prior_sd: float | None = None
-    dropout_rate: float = 0.5
-    num_members: int = 5
-    covariance: Covariance = "kronecker"
+    dropout_rate: float | None = None
+    num_members: int | None = None
+    covariance: Covariance | None = None
 
 
 class TrainConfig(_Section):

@@ -13,8 +13,8 @@ Keys of `evaluation.json`; what was not asked for or cannot be had is null:
   `threshold_calibration`: the same of the half of the validation groups on which the thresholds of
   `referral_rule` and `conformal` stand: apply it before them.
 - `scores`: raw and calibrated, each score of `score_predictions` with `estimate, lower, upper`
-  (95 %, 1000 resamples of groups); `bins`: how calibration errors are binned; `reliability`: the
-  curve, raw and calibrated.
+  (95 %, 1000 resamples of groups, as in `referral`, `strata` and `ood`); `bins`: how calibration
+  errors are binned; `reliability`: the curve, raw and calibrated.
 - `measures`: see `summarize_measures`; of the reported state.
 - `referral`: raw and calibrated, score by score, see `referral_by_score`.
 - `referral_rule`: see `referral_rule`; after `threshold_calibration`.
@@ -30,18 +30,20 @@ from __future__ import annotations
 import dataclasses
 import os
 import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from bayescam.types import InputError
-from bayescam.uncertainty import Calibration, fit_calibration, reliability_curve
+from bayescam.types import check_share
+from bayescam.uncertainty import Calibration, reliability_curve
 from bayescam.workflows.acting import act_on_images, describe_acting
+from bayescam.workflows.calibrating import describe_fit, fit_rows
 from bayescam.workflows.figures import draw_figures, draw_missed_figure, draw_sets_figure
 from bayescam.workflows.finished import load_analysis
-from bayescam.workflows.folders import SCHEMA, write_json
+from bayescam.workflows.folders import write_json
 from bayescam.workflows.foreign import compare_with_foreign, refuse_shared_images
 from bayescam.workflows.judging import JudgedImages, class_histograms, judge_images
 from bayescam.workflows.measures import draw_notes, measure_images, summarize_measures
@@ -55,7 +57,7 @@ from bayescam.workflows.referral import find_class, referral_by_score, referral_
 from bayescam.workflows.scores import plain, scores_with_intervals
 from bayescam.workflows.sets import conformal_sets
 from bayescam.workflows.strata import find_strata, scores_by_stratum
-from bayescam.workflows.tables import scores_table, write_tables
+from bayescam.workflows.tables import EVALUATION_SCHEMA, scores_table, write_tables
 
 __all__ = ["evaluate_folder", "scores_table"]
 
@@ -105,7 +107,7 @@ def evaluate_folder(
         InputError: a folder or an option does not fit, or no image can be scored.
     """
     for name, share in (("coverage", coverage), ("target_risk", target_risk)):
-        _check_share(name, share)
+        check_share(name, share)
     analysis = load_analysis(folder)
     names = analysis.class_names
     concern = find_class(class_of_concern, names)
@@ -115,17 +117,17 @@ def evaluate_folder(
         refuse_shared_images(foreign, analysis, parts.fitting)
     stratum_of = None if strata is None else find_strata(analysis, strata, parts.scored)
 
-    fitted, fit_notes = _fit(parts, parts.calibrating)
+    fitted, fit_notes = fit_rows(parts, parts.calibrating)
     states = {"raw": None} if fitted is None else {"raw": None, "calibrated": fitted}
     judged = {state: judge_images(analysis, parts.scored, fit) for state, fit in states.items()}
     state, reported = list(judged.items())[-1]
     images = measure_images(analysis, parts.scored, fitted, reported)
-    measures = summarize_measures(images, reported, names, len(analysis.logits))
+    measures = summarize_measures(images, reported, analysis)
     notes = [*parts.notes, *fit_notes, *draw_notes(len(analysis.logits), measures["draws"])]
 
     conformal = rule = half = acting = None
     if len(parts.guaranteeing):
-        half, said = _fit(parts, parts.first_half)
+        half, said = fit_rows(parts, parts.first_half)
         notes += [f"Half of the validation groups: {line}" for line in said]
         held_out = judge_images(parts.fitting, parts.guaranteeing, half)
         acted_on = judge_images(analysis, parts.scored, half)
@@ -147,12 +149,12 @@ def evaluate_folder(
     if foreign is not None:
         everyone = np.arange(len(foreign.predictions))
         outside = {state: judge_images(foreign, everyone, fit) for state, fit in states.items()}
-        compared, said = compare_with_foreign(parts, judged, outside, foreign)
+        compared, said = compare_with_foreign(parts, judged, outside, foreign, seed=seed)
         notes += said
 
     evaluation: dict[str, Any] = plain(
         {
-            "schema": SCHEMA,
+            "schema": EVALUATION_SCHEMA,
             "seed": seed,
             "num_samples": len(analysis.logits),
             "class_names": names,
@@ -169,21 +171,16 @@ def evaluate_folder(
                     zip(names, np.bincount(reported.labels, minlength=len(names)), strict=True)
                 ),
             },
-            "calibration": _describe_fit(fitted, parts, parts.calibrating),
-            "threshold_calibration": _describe_fit(half, parts, parts.first_half),
+            "calibration": describe_fit(fitted, parts, parts.calibrating),
+            "threshold_calibration": describe_fit(half, parts, parts.first_half),
             "bins": _BINS,
-            "scores": {
-                state: scores_with_intervals(part, names, seed=seed)
-                for state, part in judged.items()
-            },
+            "scores": _by_state(lambda part: scores_with_intervals(part, names, seed=seed), judged),
             "reliability": {
                 state: dataclasses.asdict(reliability_curve(part.mean_probs, part.labels))
                 for state, part in judged.items()
             },
             "measures": measures,
-            "referral": {
-                state: referral_by_score(part, concern, seed=seed) for state, part in judged.items()
-            },
+            "referral": _by_state(lambda part: referral_by_score(part, concern, seed=seed), judged),
             "referral_rule": rule,
             "conformal": conformal,
             "acting": acting,
@@ -200,30 +197,12 @@ def evaluate_folder(
     return evaluation
 
 
-def _fit(parts: EvaluationParts, rows: NDArray[np.int64]) -> tuple[Calibration | None, list[str]]:
-    """The fit on these rows, none without rows, and what the reader should know of it."""
-    if not len(rows):
-        return None, []
-    fitting = parts.fitting
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        fitted = fit_calibration(
-            fitting.logits[:, rows], fitting.labels[rows], class_names=fitting.class_names
-        )
-    return fitted, [f"Calibration: {warning.message}." for warning in caught]
-
-
-def _describe_fit(
-    fitted: Calibration | None, parts: EvaluationParts, rows: NDArray[np.int64]
-) -> dict[str, Any] | None:
-    if fitted is None:
-        return None
-    return {
-        "num_images": len(rows),
-        "data_fingerprint": parts.fitting.manifest["data_fingerprint"],
-        "temperature": fitted.temperature,
-        "class_bias": dict(zip(parts.fitting.class_names, fitted.class_bias, strict=True)),
-    }
+def _by_state(
+    function: Callable[[JudgedImages], dict[str, Any]], judged: dict[str, JudgedImages]
+) -> dict[str, dict[str, Any]]:
+    """What `function` says of the images, by state; NumPy lets both run at once."""
+    with ThreadPoolExecutor(len(judged)) as pool:
+        return dict(zip(judged, pool.map(function, judged.values()), strict=True))
 
 
 def _draw(
@@ -246,9 +225,3 @@ def _draw(
         draw_missed_figure(reported, concern, names, folder, seed=seed)
     if evaluation["conformal"] is not None:
         draw_sets_figure(evaluation["conformal"], names, folder)
-
-
-def _check_share(name: str, share: float) -> None:
-    if not 0.0 < share < 1.0:
-        hint = " Is it a percentage?" if share >= 1 else ""
-        raise InputError(f"`{name}` must lie strictly between 0 and 1; got {share}.{hint}")

@@ -12,7 +12,7 @@ import pandas as pd
 import zarr
 from numpy.typing import NDArray
 
-from bayescam.types import Array
+from bayescam.types import Array, DrawUnit
 from bayescam.workflows.folders import read_manifest
 
 __all__ = ["Analysis", "load_analysis"]
@@ -35,6 +35,12 @@ class Analysis:
     predictions: pd.DataFrame
     logits: Array
     class_names: tuple[str, ...]
+
+    @property
+    def draws_are(self) -> DrawUnit:
+        """What messages call a draw."""
+        unit: DrawUnit = self.manifest["settings"].get("draws_are", "draws")
+        return unit
 
     @property
     def labels(self) -> NDArray[np.int64]:

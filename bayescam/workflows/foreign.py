@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 
 from bayescam.types import InputError
-from bayescam.uncertainty import detect_shift_by_score
+from bayescam.uncertainty import ShiftResamples, bootstrap_shift, detect_shift_by_score
 from bayescam.workflows.feature_distance import fit_distance, measure_distance
 from bayescam.workflows.finished import Analysis
 from bayescam.workflows.judging import JudgedImages
 from bayescam.workflows.parts import EvaluationParts
+from bayescam.workflows.scores import resampled_interval
 
 __all__ = ["compare_with_foreign", "refuse_shared_images"]
 
@@ -23,19 +24,23 @@ def compare_with_foreign(
     inside: dict[str, JudgedImages],
     outside: dict[str, JudgedImages],
     foreign: Analysis,
+    *,
+    seed: int,
 ) -> tuple[dict[str, Any], list[str]]:
     """AUROC and false-positive rate at 95 % of each score, before and after calibration.
 
     Beside the scores of the draws there is `feature_distance`: the Mahalanobis distance of the
     cached features from the nearest class of the training images (Lee et al. 2018), or, with more
     than 4096 features, the distance from their mean where features are taken as uncorrelated; see
-    `fit_distance`.
+    `fit_distance`. AUROC and false-positive rate are `estimate, lower, upper`, of a bootstrap over
+    groups of both sides; where all images of one side are of one group, without bounds.
 
     Args:
         parts: the scored images, and those for fitting.
         inside: scored images, by state of calibration.
         outside: images from elsewhere, likewise.
         foreign: analysis of all images from elsewhere.
+        seed: of the bootstrap.
 
     Returns:
         The part `ood` of `evaluation.json`, and notes.
@@ -51,15 +56,34 @@ def compare_with_foreign(
         "data_fingerprint": foreign.manifest["data_fingerprint"],
         "feature_distance": described,
         "detection": {
-            state: {
-                name: dataclasses.asdict(found)
-                for name, found in detect_shift_by_score(
-                    inside[state].scores | near, outside[state].scores | far
-                ).items()
-            }
+            state: _detect(
+                dataclasses.replace(inside[state], scores=inside[state].scores | near),
+                dataclasses.replace(outside[state], scores=outside[state].scores | far),
+                seed,
+            )
             for state in inside
         },
     }, notes
+
+
+def _detect(inside: JudgedImages, outside: JudgedImages, seed: int) -> dict[str, Any]:
+    """What `detect_shift` says of each score, with intervals."""
+    found = detect_shift_by_score(inside.scores, outside.scores)
+    resampled: dict[str, ShiftResamples] = {}
+    if len(set(inside.groups)) > 1 and len(set(outside.groups)) > 1:
+        resampled = bootstrap_shift(
+            inside.scores, outside.scores, inside.groups, outside.groups, seed=seed
+        )
+    return {
+        score: dataclasses.asdict(whole)
+        | {
+            name: resampled_interval(
+                getattr(whole, name), getattr(resampled.get(score), f"{name}_resamples", None)
+            )
+            for name in ("auroc", "false_positive_rate")
+        }
+        for score, whole in found.items()
+    }
 
 
 def refuse_shared_images(foreign: Analysis, *others: Analysis) -> None:

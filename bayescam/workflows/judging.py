@@ -22,11 +22,11 @@ from bayescam.types import Array, InputError
 from bayescam.uncertainty import (
     Calibration,
     class_overlap,
-    decompose,
     labelwise_variance,
     one_per_group,
     variation_ratio,
 )
+from bayescam.uncertainty.decomposition import entropies
 from bayescam.workflows.finished import Analysis
 
 __all__ = ["JudgedImages", "class_histograms", "judge_images", "map_blocks", "score_draws"]
@@ -120,18 +120,18 @@ def score_draws(probs: Array) -> dict[str, Array]:
     parts of the total variance, `aleatoric_variance` and `epistemic_variance`, which are the sums
     of the class-wise variances and the traces of the covariances.
     """
-    mean, entropies = probs.mean(axis=0), decompose(probs)
+    mean, parts = probs.mean(axis=0), entropies(probs)
     scores = {
         "1 - confidence": 1.0 - mean.max(axis=1),
-        "predictive_entropy": entropies.predictive_entropy,
+        "predictive_entropy": parts.predictive_entropy,
         "total_variance": 1.0 - (mean**2).sum(axis=1),
     }
     if len(probs) == 1:
         return scores
     variance = labelwise_variance(probs).sum()
     return scores | {
-        "expected_entropy": entropies.expected_entropy,
-        "mutual_information": entropies.mutual_information,
+        "expected_entropy": parts.expected_entropy,
+        "mutual_information": parts.mutual_information,
         "variation_ratio": variation_ratio(probs),
         "class_overlap": class_overlap(probs),
         "aleatoric_variance": variance.aleatoric,

@@ -10,12 +10,12 @@ import pandas as pd
 from bayescam.types import Array
 from bayescam.uncertainty import (
     Calibration,
-    credible_interval,
     draws_needed,
     interval_error,
     labelwise_variance,
     monte_carlo_error,
 )
+from bayescam.uncertainty.intervals import interval_of
 from bayescam.workflows.finished import Analysis
 from bayescam.workflows.judging import JudgedImages, map_blocks
 
@@ -72,8 +72,8 @@ def measure_images(
 
 
 def _measure_block(probs: Array, names: tuple[str, ...], level: float) -> dict[str, Array]:
-    tails = credible_interval(probs, level=level)
-    densest = credible_interval(probs, level=level, kind="highest-density")
+    tails = interval_of(probs, level)
+    densest = interval_of(probs, level, "highest-density")
     by_class = {
         "mean": probs.mean(axis=0),
         "sd": probs.std(axis=0),
@@ -103,7 +103,7 @@ def _measure_block(probs: Array, names: tuple[str, ...], level: float) -> dict[s
 
 
 def summarize_measures(
-    table: pd.DataFrame, judged: JudgedImages, names: tuple[str, ...], num_samples: int
+    table: pd.DataFrame, judged: JudgedImages, analysis: Analysis
 ) -> dict[str, Any]:
     """What `evaluation.json` says of the measures.
 
@@ -128,8 +128,8 @@ def summarize_measures(
     }
     return {
         "scores": scores,
-        "classes": {name: _describe_class(table, f"p_{name}") for name in names},
-        "draws": _judge_draws(table, names, num_samples),
+        "classes": {name: _describe_class(table, f"p_{name}") for name in analysis.class_names},
+        "draws": _judge_draws(table, judged, analysis),
     }
 
 
@@ -157,17 +157,19 @@ def _describe_class(table: pd.DataFrame, stem: str) -> dict[str, float]:
     return {name: float(values.mean()) for name, values in means.items()}
 
 
-def _judge_draws(table: pd.DataFrame, names: tuple[str, ...], num_samples: int) -> str | None:
+def _judge_draws(table: pd.DataFrame, judged: JudgedImages, analysis: Analysis) -> str | None:
     errors: dict[str, Array] = {
-        column.removesuffix("_error"): table[column].to_numpy()
-        for column in map(str, table)
-        if column.endswith("_error") and not column.startswith("p_")
+        name: table[f"{name}_error"].to_numpy()
+        for name in judged.scores
+        if f"{name}_error" in table
     }
+    values: dict[str, Array] = dict(judged.scores)
     for what, measure in _CLASS_ERRORS.items():
-        columns = [f"p_{name}_{what}_error" for name in names]
-        if columns[0] in table:
-            errors[measure] = table[columns].to_numpy()
-    return draws_needed(errors, num_samples)
+        columns = [f"p_{name}_{what}" for name in analysis.class_names]
+        if f"{columns[0]}_error" in table:
+            errors[measure] = table[[f"{column}_error" for column in columns]].to_numpy()
+            values[measure] = table[columns].to_numpy()
+    return draws_needed(errors, values, len(analysis.logits), unit=analysis.draws_are)
 
 
 def _mean(values: Array) -> float:

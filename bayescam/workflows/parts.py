@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bayescam.data.records import group_names
 from bayescam.types import InputError
 from bayescam.uncertainty import one_per_group
 from bayescam.uncertainty.exchangeability import keyed_uniform
@@ -164,7 +165,7 @@ def _without_groups_of(
 
 def _group_names(predictions: pd.DataFrame) -> pd.Series:
     """The group of each image, or its path: ids of single images recur between data sets."""
-    return predictions["group"].fillna(predictions["path"])
+    return group_names(predictions).fillna(predictions["path"])
 
 
 def _halves(fitting: Analysis, rows: Rows, seed: int) -> tuple[Rows, Rows]:

@@ -11,19 +11,23 @@ from numpy.typing import NDArray
 
 from bayescam.types import InputError
 from bayescam.uncertainty import (
+    AurcResamples,
+    ReferralResamples,
     accuracy_at_referral,
+    bootstrap_at_referral,
     bootstrap_aurc,
     class_at_referral,
     fit_referral_rule,
-    risk_coverage_curves,
+    risk_coverage,
 )
 from bayescam.workflows.judging import JudgedImages
-from bayescam.workflows.scores import plain_interval
+from bayescam.workflows.scores import resampled_interval
 
 __all__ = ["REFERRAL_RATES", "RULE_SCORE", "find_class", "referral_by_score", "referral_rule"]
 
 REFERRAL_RATES = (0.05, 0.1, 0.2, 0.35, 0.5)
 RULE_SCORE = "1 - confidence"
+_RATES = (0.0, *REFERRAL_RATES)
 
 
 def find_class(name: str | None, class_names: Sequence[str]) -> int | None:
@@ -46,58 +50,67 @@ def referral_by_score(
 ) -> dict[str, dict[str, Any]]:
     """Of each score: `aurc`, `excess_aurc`, `accuracy_at_referral` by rate, and `concern`.
 
-    Areas have intervals of the bootstrap over groups.
+    `concern` is None without a class of concern; else by rate the share of its images that is
+    `kept`, `sensitivity` among those kept, and `missed_silently`, the share of all its images that
+    are kept and called something else. Rates are 0 and `REFERRAL_RATES`.
 
-    `concern` is None without a class of concern; else by rate, 0 included, the share of its images
-    that is `kept`, `sensitivity` among those kept, and `missed_silently`, the share of all its
-    images that are kept and called something else.
+    Each number is `estimate, lower, upper`, of the bootstrap over groups; one group has no bounds.
+    Where no error is seen no resample has one, so the bounds of a share of 0 are 0 as well.
     """
-    areas, found = _areas(judged, seed), {}
-    for name, values in judged.scores.items():
-        found[name] = areas[name] | {
-            "accuracy_at_referral": {
-                str(rate): accuracy_at_referral(values, judged.correct, rate)
-                for rate in REFERRAL_RATES
-            },
-            "concern": None if concern is None else _concern(judged, name, concern),
-        }
-    return found
-
-
-def _areas(judged: JudgedImages, seed: int) -> dict[str, dict[str, Any]]:
-    """AURC and E-AURC of each score with 95 % intervals; one group has none."""
-    if len(set(judged.groups)) == 1:
-        curves = risk_coverage_curves(judged.scores, judged.correct)
-        return {
-            name: {
-                "aurc": plain_interval(curve.aurc, np.nan, np.nan),
-                "excess_aurc": plain_interval(curve.excess_aurc, np.nan, np.nan),
-            }
-            for name, curve in curves.items()
-        }
-    resampled = bootstrap_aurc(judged.scores, judged.correct, judged.groups, seed=seed)
+    areas: dict[str, AurcResamples] = {}
+    kept: dict[str, ReferralResamples] = {}
+    if len(set(judged.groups)) > 1:
+        areas = bootstrap_aurc(judged.scores, judged.correct, judged.groups, seed=seed)
+        kept = bootstrap_at_referral(
+            judged.scores,
+            judged.predicted,
+            judged.labels,
+            judged.groups,
+            class_index=concern,
+            rates=_RATES,
+            seed=seed,
+        )
     return {
-        name: {
-            "aurc": plain_interval(found.aurc, *_tails(found.aurc_resamples)),
-            "excess_aurc": plain_interval(found.excess_aurc, *_tails(found.excess_aurc_resamples)),
-        }
-        for name, found in resampled.items()
+        name: _areas(judged, name, areas.get(name)) | _rates(judged, name, concern, kept.get(name))
+        for name in judged.scores
     }
 
 
-def _tails(resamples: NDArray[np.float64]) -> tuple[float, float]:
-    lower, upper = np.quantile(resamples, (0.025, 0.975))
-    return float(lower), float(upper)
-
-
-def _concern(judged: JudgedImages, score: str, concern: int) -> dict[str, dict[str, float]]:
-    rates = (0.0, *REFERRAL_RATES)
-    found = class_at_referral(
-        judged.scores[score], judged.predicted, judged.labels, class_index=concern, rates=rates
-    )
+def _areas(judged: JudgedImages, score: str, resampled: AurcResamples | None) -> dict[str, Any]:
+    curve = risk_coverage(judged.scores[score], judged.correct)
     return {
-        name: dict(zip(map(str, rates), getattr(found, name), strict=True))
-        for name in ("kept", "sensitivity", "missed_silently")
+        name: resampled_interval(
+            getattr(curve, name), getattr(resampled, f"{name}_resamples", None)
+        )
+        for name in ("aurc", "excess_aurc")
+    }
+
+
+def _rates(
+    judged: JudgedImages, score: str, concern: int | None, resampled: ReferralResamples | None
+) -> dict[str, Any]:
+    values, of_class = judged.scores[score], None
+    accuracy = [accuracy_at_referral(values, judged.correct, rate) for rate in _RATES]
+    if concern is not None:
+        found = class_at_referral(
+            values, judged.predicted, judged.labels, class_index=concern, rates=_RATES
+        )
+        of_class = {
+            name: _by_rate(getattr(found, name), getattr(resampled, f"{name}_resamples", None))
+            for name in ("kept", "sensitivity", "missed_silently")
+        }
+    of_all = _by_rate(accuracy, getattr(resampled, "accuracy_resamples", None))
+    return {"accuracy_at_referral": of_all, "concern": of_class}
+
+
+def _by_rate(
+    estimates: Sequence[float], resamples: NDArray[np.float64] | None
+) -> dict[str, dict[str, float | None]]:
+    """The intervals of T estimates with resamples (R, T), by rate."""
+    columns = [None] * len(_RATES) if resamples is None else resamples.T
+    return {
+        str(rate): resampled_interval(estimate, column)
+        for rate, estimate, column in zip(_RATES, estimates, columns, strict=True)
     }
 
 

@@ -31,7 +31,7 @@ from bayescam.workflows.cases import StoredMaps, load_picture, shown_id
 from bayescam.workflows.finished import Analysis, load_analysis
 from bayescam.workflows.folders import write_atomically
 from bayescam.workflows.progress import progress_bars
-from bayescam.workflows.tables import evaluation_tables
+from bayescam.workflows.tables import EVALUATION_SCHEMA, evaluation_tables
 
 __all__ = ["report_folder"]
 
@@ -168,7 +168,7 @@ def _page(
         "Probabilities are those of the posterior draws before calibration; maps are of the logit."
     ]
     shown = softmax(analysis.logits[:, rows].astype(np.float64), axis=-1)
-    line = check_draws(shown, measures=PRINTED_MEASURES)
+    line = check_draws(shown, measures=PRINTED_MEASURES, unit=analysis.draws_are)
     notes += [] if line is None else [f"Of the cases shown here: {line}"]
     notes += [] if evaluation is None else _evaluation_notes(evaluation)
     if unread:
@@ -195,6 +195,7 @@ def _page(
 def _tables(evaluation: dict[str, Any]) -> dict[str, pd.DataFrame]:
     """The tables of the evaluation under the headings of the page, in the order of a reader."""
     scored, best = evaluation["scored"], evaluation["best"]
+    concern = evaluation["class_of_concern"]
     tables = evaluation_tables(evaluation)
     headings = {
         "scores": f"Scores ({scored['split']}, {scored['num_images']} images, 95 % bootstrap "
@@ -202,7 +203,8 @@ def _tables(evaluation: dict[str, Any]) -> dict[str, pd.DataFrame]:
         "classes": f"By class ({best})",
         "strata": f"By stratum ({best})",
         "referral": f"Referral: area under the risk-coverage curve, accuracy of the kept ({best})",
-        "concern": f"Silent misses of {evaluation['class_of_concern']} at each referral rate",
+        "concern": f"Silent misses of {concern}: kept and called something else ({best})",
+        "concern_sensitivity": f"Sensitivity for {concern} among the images kept ({best})",
         "conformal": "Conformal sets",
         "conformal_classes": "Conformal sets: coverage by class",
         "conformal_strata": "Conformal sets: coverage by stratum",
@@ -234,8 +236,8 @@ def _load_evaluation(folder: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     evaluation: dict[str, Any] = json.loads(path.read_text())
-    if "best" not in evaluation:
-        raise InputError(f"{path} is of an earlier bayescam: run bayescam evaluate {folder} again")
+    if evaluation.get("schema") != EVALUATION_SCHEMA:
+        raise InputError(f"{path} is of another bayescam: run bayescam evaluate {folder} again")
     return evaluation
 
 

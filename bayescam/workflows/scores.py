@@ -6,11 +6,12 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from bayescam.uncertainty import group_bootstrap, score_predictions
+from bayescam.uncertainty import group_bootstrap, resample_interval, score_predictions
 from bayescam.workflows.judging import JudgedImages
 
-__all__ = ["plain", "plain_interval", "scores_with_intervals"]
+__all__ = ["plain", "plain_interval", "resampled_interval", "scores_with_intervals"]
 
 
 def scores_with_intervals(
@@ -27,6 +28,14 @@ def scores_with_intervals(
 def plain_interval(estimate: float, lower: float, upper: float) -> dict[str, float | None]:
     """The three numbers by name, None for NaN."""
     return {"estimate": plain(estimate), "lower": plain(lower), "upper": plain(upper)}
+
+
+def resampled_interval(estimate: float, resamples: ArrayLike | None) -> dict[str, float | None]:
+    """The same with 95 % of the resamples (R,) between the bounds; without resamples, no bounds."""
+    if resamples is None:
+        return plain_interval(estimate, np.nan, np.nan)
+    lower, upper = resample_interval(estimate, resamples)
+    return plain_interval(estimate, float(lower), float(upper))
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401

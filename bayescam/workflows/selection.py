@@ -13,6 +13,7 @@ from typing import Literal
 import pandas as pd
 
 from bayescam.data import check_records
+from bayescam.data.records import group_names
 from bayescam.types import InputError
 
 __all__ = ["SplitChoice", "select_records"]
@@ -82,9 +83,9 @@ def _refuse_leaks(
     if at_training is None:
         used = chosen["path"].map(dict(zip(known["path"], known["split"], strict=True)))
     else:
-        trained_groups = set(known["group"][known["split"] == "train"].dropna())
+        trained_groups = set(group_names(known)[known["split"] == "train"].dropna())
         used = at_training.loc[chosen.index]
-        used = used.mask(used.isna() & chosen["group"].isin(trained_groups), "train")
+        used = used.mask(used.isna() & group_names(chosen).isin(trained_groups), "train")
     leaks = used.map(_USE).fillna(0) > chosen["split"].map(_USE).fillna(0)
     if leaks.any():
         image, use = chosen[leaks].iloc[0], used[leaks].iloc[0]
@@ -98,5 +99,6 @@ def _refuse_leaks(
 
 
 def _identities(records: pd.DataFrame) -> list[tuple[str, ...]]:
-    columns = records[["image_id", "label", "group"]].astype("str").fillna("")
+    named = records.assign(group=group_names(records))
+    columns = named[["image_id", "label", "group"]].astype("str").fillna("")
     return list(columns.itertuples(index=False, name=None))

@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 from bayescam.data import ImageLoader, SkippedImage
 from bayescam.explain import CamExplainer
 from bayescam.models import class_names
-from bayescam.types import InputError
+from bayescam.types import InputError, check_whole_number
 from bayescam.workflows.analysis import (
     draw_members,
     explain_padded,
     make_explainer,
     summarize_logits,
+    unit_of_draws,
 )
 from bayescam.workflows.feature_distance import copy_statistics
 from bayescam.workflows.folders import (
@@ -75,8 +76,7 @@ class AnalysisOptions:
             raise InputError(f'`maps` must be "draws" or "summary"; got {self.maps!r}')
         if self.split not in (None, *get_args(SplitChoice)):
             raise InputError(f"`split` must be train, val, test or all; got {self.split!r}")
-        if self.batch_size < 1:
-            raise InputError(f"`batch_size` must be at least 1; got {self.batch_size}")
+        check_whole_number("batch_size", self.batch_size, least=1)
 
 
 @dataclass(frozen=True)
@@ -186,6 +186,7 @@ def _settings(
         "model": runs.fingerprint,
         "class_names": list(class_names(runs.model)),
         "num_samples": explainer.draws.num_samples,
+        "draws_are": unit_of_draws(explainer),
         "maps": options.maps,
         "layer": explainer.target_layer,
         "batch_size": options.batch_size,
@@ -211,6 +212,7 @@ def _open_store(
         attributes={
             "seed": explainer.draws.seed,
             "num_samples": explainer.draws.num_samples,
+            "draws_are": unit_of_draws(explainer),
             "layer": explainer.target_layer,
             "method": "gradcam",
             **{f"version_{name}": number for name, number in versions.items()},

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import pandas as pd
+
 from bayescam.report import merge_intervals, to_text
 from bayescam.workflows.tables import evaluation_tables
 
@@ -22,15 +24,13 @@ def _paragraphs(evaluation: Mapping[str, Any]) -> Iterator[str]:
     yield f"{scored['split']}: {scored['num_images']} images of {scored['num_groups']} groups"
     yield to_text(tables["scores"])
     yield f"\nby class ({best})\n" + to_text(tables["classes"])
-    referral = tables["referral"].drop(columns="excess_aurc")
-    yield f"\naccuracy of what is kept when the least sure are referred ({best})\n" + to_text(
-        referral
+    accuracy = tables["referral"].filter(regex="accuracy, (?!0 %)")
+    yield f"\naccuracy of what is kept when the least sure are referred ({best})\n" + _short(
+        accuracy
     )
     if "concern" in tables:
-        missed = tables["concern"].filter(like="missed")
-        yield f"\n{evaluation['class_of_concern']} kept and called something else\n" + to_text(
-            missed
-        )
+        concern = evaluation["class_of_concern"]
+        yield f"\n{concern} kept and called something else ({best})\n" + _short(tables["concern"])
     if evaluation["referral_rule"] is not None:
         yield "\n" + _rule(evaluation["referral_rule"])
     if "conformal" in tables:
@@ -40,6 +40,11 @@ def _paragraphs(evaluation: Mapping[str, Any]) -> Iterator[str]:
         yield f"\nby {evaluation['strata']['column']} ({best})\n" + to_text(tables["strata"])
     if "ood" in tables:
         yield f"\nimages from elsewhere told apart ({best})\n" + to_text(tables["ood"])
+
+
+def _short(table: pd.DataFrame) -> str:
+    """The table with the rates alone above its columns: what they are of is said before."""
+    return to_text(table.rename(columns=lambda name: str(name).rpartition(", ")[2]))
 
 
 def _rule(rule: Mapping[str, Any]) -> str:

@@ -12,10 +12,12 @@ from bayescam.report import merge_intervals, to_markdown
 from bayescam.uncertainty import CALIBRATION_SCORES, OVERALL_SCORES
 from bayescam.workflows.folders import write_atomically, write_table, write_text
 
-__all__ = ["evaluation_tables", "scores_table", "write_tables"]
+__all__ = ["EVALUATION_SCHEMA", "evaluation_tables", "scores_table", "write_tables"]
 
+EVALUATION_SCHEMA = (
+    2  # of `evaluation.json`, which the tables read; 1 had numbers without intervals
+)
 _CLASS_SCORES = ("auc", "sensitivity", "specificity")
-_BOUNDS = {"estimate": "", "lower": "_lower", "upper": "_upper"}
 
 
 def scores_table(evaluation: Mapping[str, Any]) -> pd.DataFrame:
@@ -26,8 +28,9 @@ def scores_table(evaluation: Mapping[str, Any]) -> pd.DataFrame:
 def evaluation_tables(evaluation: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     """Every table by name, numbers only; tables of what was not computed are left out.
 
-    `scores`, `classes`, `referral`, `measures` and `class_measures` are always there; `concern`,
-    `conformal`, `conformal_classes`, `conformal_strata`, `strata` and `ood` where asked for.
+    `scores`, `classes`, `referral`, `measures` and `class_measures` are always there; `concern`
+    (silent misses), `concern_sensitivity`, `conformal`, `conformal_classes`, `conformal_strata`,
+    `strata` and `ood` where asked for.
     """
     best = evaluation["best"]
     tables = {
@@ -36,7 +39,7 @@ def evaluation_tables(evaluation: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
         "referral": _referral(evaluation["referral"][best]),
         "measures": _indexed(evaluation["measures"]["scores"], "score"),
         "class_measures": _indexed(evaluation["measures"]["classes"], "class"),
-        "concern": _concern(evaluation["referral"][best], evaluation["class_of_concern"]),
+        **_concern(evaluation["referral"][best], evaluation["class_of_concern"]),
         "strata": _strata(evaluation["strata"]),
         **_conformal(evaluation["conformal"], evaluation["strata"]),
         "ood": _ood(evaluation["ood"], best),
@@ -62,9 +65,9 @@ def write_tables(evaluation: Mapping[str, Any], images: pd.DataFrame, folder: Pa
 def _scores(evaluation: Mapping[str, Any]) -> pd.DataFrame:
     rows = {
         score: {
-            state + suffix: found[score][bound]
+            column: value
             for state, found in evaluation["scores"].items()
-            for bound, suffix in _BOUNDS.items()
+            for column, value in _bounds(state, found[score]).items()
         }
         for score in (*OVERALL_SCORES, *CALIBRATION_SCORES)
     }
@@ -74,9 +77,9 @@ def _scores(evaluation: Mapping[str, Any]) -> pd.DataFrame:
 def _classes(scores: Mapping[str, Any], counts: Mapping[str, int]) -> pd.DataFrame:
     rows = {
         name: {
-            score + suffix: scores[f"{score}_{name}"][bound]
+            column: value
             for score in _CLASS_SCORES
-            for bound, suffix in _BOUNDS.items()
+            for column, value in _bounds(score, scores[f"{score}_{name}"]).items()
         }
         for name in counts
     }
@@ -88,36 +91,29 @@ def _classes(scores: Mapping[str, Any], counts: Mapping[str, int]) -> pd.DataFra
 def _referral(scores: Mapping[str, Any]) -> pd.DataFrame:
     rows = {
         name: {
-            **{f"aurc{suffix}": found["aurc"][bound] for bound, suffix in _BOUNDS.items()},
-            **{
-                f"excess_aurc{suffix}": found["excess_aurc"][bound]
-                for bound, suffix in _BOUNDS.items()
-            },
-            **{
-                f"accuracy at {_percent(rate)}": accuracy
-                for rate, accuracy in found["accuracy_at_referral"].items()
-            },
+            **_bounds("aurc", found["aurc"]),
+            **_bounds("excess_aurc", found["excess_aurc"]),
+            **_at_rates("accuracy", found["accuracy_at_referral"]),
         }
         for name, found in scores.items()
     }
     return _indexed(rows, "score")
 
 
-def _concern(scores: Mapping[str, Any], concern: str | None) -> pd.DataFrame | None:
+def _concern(scores: Mapping[str, Any], concern: str | None) -> dict[str, pd.DataFrame]:
     if concern is None:
-        return None
-    rows = {
-        name: {
-            f"missed at {_percent(rate)}": share
-            for rate, share in found["concern"]["missed_silently"].items()
-        }
-        | {
-            f"sensitivity at {_percent(rate)}": share
-            for rate, share in found["concern"]["sensitivity"].items()
-        }
-        for name, found in scores.items()
+        return {}
+    named = {
+        "concern": ("missed_silently", f"{concern} missed silently"),
+        "concern_sensitivity": ("sensitivity", f"sensitivity for kept {concern}"),
     }
-    return _indexed(rows, "score")
+    return {
+        table: _indexed(
+            {name: _at_rates(what, found["concern"][key]) for name, found in scores.items()},
+            "score",
+        )
+        for table, (key, what) in named.items()
+    }
 
 
 def _strata(strata: Mapping[str, Any] | None) -> pd.DataFrame | None:
@@ -128,9 +124,9 @@ def _strata(strata: Mapping[str, Any] | None) -> pd.DataFrame | None:
             "images": found["num_images"],
             "groups": found["num_groups"],
             **{
-                score + suffix: values[bound]
+                column: value
                 for score, values in found["scores"].items()
-                for bound, suffix in _BOUNDS.items()
+                for column, value in _bounds(score, values).items()
             },
             "note": "few images" if found["few"] else "",
         }
@@ -188,8 +184,8 @@ def _ood(ood: Mapping[str, Any] | None, best: str) -> pd.DataFrame | None:
         return None
     rows = {
         name: {
-            "auroc": found["auroc"],
-            "false positives at 95 % kept": found["false_positive_rate"],
+            **_bounds("auroc", found["auroc"]),
+            **_bounds("FPR at 95 % TPR", found["false_positive_rate"]),
         }
         for name, found in ood["detection"][best].items()
     }
@@ -205,5 +201,16 @@ def _indexed(rows: Mapping[str, Mapping[str, Any]], name: str) -> pd.DataFrame:
     return table
 
 
-def _percent(rate: str) -> str:
-    return f"{float(rate):.0%}"
+def _at_rates(what: str, by_rate: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The columns of numbers that stand at referral rates."""
+    return {
+        column: value
+        for rate, found in by_rate.items()
+        for column, value in _bounds(f"{what}, {100 * float(rate):g} % referred", found).items()
+    }
+
+
+def _bounds(column: str, found: Mapping[str, Any]) -> dict[str, Any]:
+    """An estimate and its bounds as columns that `merge_intervals` knows."""
+    bounds = {f"{column}_{bound}": found[bound] for bound in ("lower", "upper")}
+    return {column: found["estimate"]} | bounds

@@ -271,7 +271,7 @@ def test_table_refuses_a_folder_and_a_missing_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("uncertain", "third"), [("unknown", None), ("positive", "positive"), ("negative", "negative")]
+    ("uncertain", "third"), [("ignore", None), ("zero", "negative"), ("one", "positive")]
 )
 def test_chexpert(tmp_path: Path, uncertain: str, third: str | None) -> None:
     root = tmp_path / "CheXpert-v1.0-small"
@@ -291,6 +291,8 @@ def test_chexpert(tmp_path: Path, uncertain: str, third: str | None) -> None:
     assert all(Path(path).is_file() for path in records["path"])
     with pytest.raises(InputError, match="must have the column 'Pneumonia'; found Path, Edema"):
         read_chexpert(root)
+    with pytest.raises(InputError, match="`uncertain` must be one of ignore, zero, one; got 'two'"):
+        read_chexpert(root, finding="Edema", uncertain="two")
 
 
 def test_registry(ham: Path, kermany: Path) -> None:

@@ -18,6 +18,10 @@ from bayescam.types import CamDraws
 from bayescam.workflows.folders import SCHEMA, write_json
 from bayescam.workflows.store import AnalysisStore, StoreLayout
 
+pytestmark = pytest.mark.filterwarnings(  # of a few images
+    "ignore:.*a class without images:UserWarning", "ignore:.*ended on its bound:UserWarning"
+)
+
 NUM_DRAWS, NUM_IMAGES, NAMES = 20, 600, ("no", "yes")
 
 

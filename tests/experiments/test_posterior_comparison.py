@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import posterior_comparison as study
 import posterior_config
+import posterior_data
 import posterior_heads
 import posterior_scores as scores
 import pytest
@@ -27,33 +27,34 @@ from bayescam.uncertainty import cross_fit_logits
 pytestmark = pytest.mark.filterwarnings(  # a hundred phantoms leave rare classes out
     "ignore:.*(no validation image is of|temperature ended on its bound)"
 )
+
 SMALL = {"splits": (0,), "seeds": (0, 1), "num_samples": 6, "num_foreign": 20, "epochs": 2}
 
 
-def leave_skin_run(run, skin, seed):
-    """A run folder as `skin_lesions.py` leaves it, of a network that was not trained."""
-    config = skin_lesions.Config(data=str(skin), fractions=(0.5, 0.25, 0.25), network=seed)
-    model = bc.build_classifier(
-        "narrow_vgg",
-        class_names=skin_lesions.CLASS_NAMES,
-        head="dense",
-        input_shape=(32, 32, 3),
-        seed=seed,
-    )
+def leave_skin_run(run, skin):
+    """A run folder as `skin_lesions.py` leaves it, of two networks that were not trained."""
+    config = skin_lesions.Config(data=str(skin), fractions=(0.5, 0.25, 0.25), networks=2)
     shares = dict(zip(("train", "val", "test"), config.fractions, strict=True))
     records = bc.split_records(bc.read_ham10000(skin), fractions=shares, seed=0)
-    console = Console(quiet=True)
-    small = dataclasses.replace(config, input_shape=(32, 32, 3))
-    views = {
-        name: skin_lesions.view_features(model, part, small, console)
-        for name, part in records.groupby("split")
-    }
-    (run / "seed_0").mkdir(parents=True)
+    tables = {name: part.reset_index(drop=True) for name, part in records.groupby("split")}
+    for number in range(2):
+        model = bc.build_classifier(
+            "narrow_vgg",
+            class_names=skin_lesions.CLASS_NAMES,
+            head="dense",
+            input_shape=(32, 32, 3),
+            seed=number,
+        )
+        home = run / "seed_0" / f"network_{number}"
+        home.mkdir(parents=True)
+        model.save(home / "model.keras")
+        views = posterior_data.view_features(
+            model, tables, skin_lesions.evaluated_views, home / "views", Console(quiet=True)
+        )
+        seen = {f"seen/{name}": views[name] for name in ("val", "test")}
+        fitting = {"train": views["train"][:2], "val": views["val"][:1]}
+        skin_lesions.save_arrays(home / "features.npz", fitting | seen)
     skin_lesions.keep_config(config, run / "config.json")
-    model.save(run / "seed_0" / "model.keras")
-    seen = {f"seen/{name}": views[name] for name in ("val", "test")}
-    fitting = {"train": views["train"][:2], "val": views["val"][:1]}
-    skin_lesions.save_arrays(run / "seed_0" / "features.npz", fitting | seen)
 
 
 @pytest.fixture(scope="module")
@@ -72,11 +73,10 @@ def make_folders(tmp_path_factory):
     root = tmp_path_factory.mktemp("comparison")
     skin = write_phantoms(root / "skin", kind="skin", num_images=120, seed=0)
     chest = write_phantoms(root / "chest", kind="chest", num_images=90, seed=0)
-    for seed in (0, 1):
-        leave_skin_run(root / f"run_{seed}", skin, seed)
+    leave_skin_run(root / "run", skin)
     return root, study.Config(
         skin=str(skin),
-        skin_runs=(str(root / "run_0"), str(root / "run_1")),
+        skin_run=str(root / "run"),
         chest=str(chest),
         chest_backbone="narrow_vgg",
         chest_shape=(32, 32, 3),
@@ -116,7 +116,8 @@ def test_whole_networks_are_rows(compared):
         images = bc.load_images(rows["path"], (32, 32))
         labels[part] = skin_lesions.label_codes(rows)
         views = skin_lesions.evaluated_views(images)
-        models = [bc.load_model(Path(run) / "seed_0" / "model.keras") for run in config.skin_runs]
+        folders = sorted((Path(config.skin_run) / "seed_0").iterdir())
+        models = [bc.load_model(folder / "model.keras") for folder in folders]
         logits[part] = np.stack([np.mean([m(view) for view in views], axis=0) for m in models])
     for row, members in {"dense, fine-tuned": 1, "ensemble of 2 networks": 2}.items():
         fit = study.fit_calibration(logits["val"][:members], labels["val"], bias_penalty=3.0)
@@ -173,6 +174,10 @@ def test_the_linear_probe_says_when_its_penalty_is_on_the_edge(
 
 def test_a_missing_skin_run_is_one_line(compared, tmp_path):
     _, config, *_ = compared
-    missing = study.Config(**{**vars(config), "skin_runs": (str(tmp_path),)})
-    with pytest.raises(InputError, match=r"has no seed_0/features.npz; run skin_lesions.py there"):
+    missing = study.Config(**{**vars(config), "skin_run": str(tmp_path)})
+    with pytest.raises(InputError, match=r"has no config.json; run skin_lesions.py there"):
         study.main(missing, tmp_path / "out")
+    kept = (Path(config.skin_run) / "config.json").read_text()
+    (tmp_path / "config.json").write_text(kept)
+    with pytest.raises(InputError, match=r"has no seed_0/network_0/features.npz; run skin_lesions"):
+        study.main(missing, tmp_path / "other")

@@ -12,6 +12,25 @@ import skin_lesions as study
 
 from bayescam.data import write_phantoms
 
+pytestmark = pytest.mark.filterwarnings(  # of a few images
+    "ignore:.*a class without images:UserWarning", "ignore:.*ended on its bound:UserWarning"
+)
+
+
+def records_of(config, path):
+    """The test images of a split."""
+    records = study.bc.read_ham10000(config.data)
+    shares = dict(zip(("train", "val", "test"), config.fractions, strict=True))
+    split = study.bc.split_records(records, fractions=shares, seed=int(path.stem[-1]))
+    return split[split["split"] == "test"]
+
+
+def logits_of(home, records):
+    """Logits (N, K) of a network, the mean over the evaluated views of the images."""
+    model = study.bc.load_model(home / "model.keras")
+    views = study.evaluated_views(study.bc.load_images(records["path"], (32, 32)))
+    return np.mean([model.predict(np.asarray(view), verbose=0) for view in views], axis=0)
+
 
 @pytest.mark.filterwarnings("ignore:.*(no validation image is of|temperature ended on its bound)")
 def test_the_table_is_the_mean_of_the_splits_and_done_seeds_are_kept(tmp_path, capsys):
@@ -26,6 +45,7 @@ def test_the_table_is_the_mean_of_the_splits_and_done_seeds_are_kept(tmp_path, c
         prior_sds=(0.15,),
         num_samples=5,
         fractions=(0.5, 0.25, 0.25),
+        networks=2,
         seeds=(0, 1),
     )
     table = study.main(config, tmp_path / "out")
@@ -35,6 +55,10 @@ def test_the_table_is_the_mean_of_the_splits_and_done_seeds_are_kept(tmp_path, c
         with np.load(path) as run:
             assert not {*run["groups/val"]} & {*run["groups/test"]}
             assert run["flipout, prior sd 0.15/test"].shape[0] == 5
+            first, second = run["networks together/test"]
+            np.testing.assert_array_equal(first, run["dense, fine-tuned/test"][0])
+            home = path.with_suffix("") / "network_1"
+            np.testing.assert_allclose(second, logits_of(home, records_of(config, path)), atol=0.02)
             predicted = study.mean_probs(run["dense/test"]).argmax(axis=1)
             accuracies.append((predicted == run["labels/test"]).mean())
     assert table.loc["dense", "accuracy"].startswith(f"{np.mean(accuracies):.3f} [")
@@ -49,7 +73,8 @@ def test_the_table_is_the_mean_of_the_splits_and_done_seeds_are_kept(tmp_path, c
     again = study.main(config, tmp_path / "out")
     assert [path.stat().st_mtime_ns for path in paths] == written
     assert again.equals(table)
-    kept = tmp_path / "out" / "seed_0" / "features.npz"
+    assert not (tmp_path / "out" / "seed_0" / "features").exists()
+    kept = tmp_path / "out" / "seed_0" / "network_0" / "features.npz"
     tuned = kept.stat().st_mtime_ns
     with np.load(paths[0]) as run:
         before = dict(run)
@@ -70,7 +95,7 @@ def test_views_are_averaged_within_a_draw():
     model = study.bc.build_classifier(
         "narrow_vgg", class_names=study.CLASS_NAMES, input_shape=(32, 32, 3), seed=1
     )
-    features = np.random.default_rng(0).normal(size=(8, 3, 64)).astype(np.float32)
+    features = np.random.default_rng(0).normal(size=(4, 3, 64)).astype(np.float32)
     config = study.Config(data="", num_samples=2)
     logits = study.head_logits(model, {"val": features}, config, 7)["val"]
     draws = study.bc.draw_posterior(model, 2, seed=7)
@@ -86,15 +111,12 @@ def test_evaluated_views_are_mirror_images_of_the_whole_and_of_the_enlarged_midd
     y, x = np.mgrid[:height, :width]
     image = np.stack([2 * y, x, x + y], axis=-1).astype(np.uint8)
     views = [np.asarray(view)[0] for view in study.evaluated_views(image[None])]
-    assert len(views) == 8
-    np.testing.assert_array_equal(views[0], image)
     middle = np.array([2 * y.mean(), x.mean(), x.mean() + y.mean()])
-    inner = (slice(2, -2), slice(2, -2))
-    np.testing.assert_allclose(views[4][inner] - middle, 0.84 * (image[inner] - middle), atol=1e-3)
-    for whole in (0, 4):
-        np.testing.assert_array_equal(views[whole + 1], views[whole][:, ::-1])
-        np.testing.assert_array_equal(views[whole + 2], views[whole][::-1])
-        np.testing.assert_array_equal(views[whole + 3], views[whole][::-1, ::-1])
+    enlarged = middle + 0.84 * (image - middle)
+    inner = (slice(2, -2), slice(2, -2))  # an edge has no neighbour beyond it
+    expected = [image, image[::-1, ::-1], enlarged[:, ::-1], enlarged[::-1]]
+    for view, picture in zip(views, expected, strict=True):
+        np.testing.assert_allclose(view[inner], picture[inner], atol=1e-3)
 
 
 def test_the_penalty_is_the_most_accurate_that_keeps_the_balanced_accuracy(monkeypatch):

@@ -199,7 +199,7 @@ def test_large_heads_are_drawn_in_blocks(monkeypatch):
 
 
 def test_too_few_draws_are_refused():
-    with pytest.raises(InputError, match="`num_samples` must be at least 1; got 0"):
+    with pytest.raises(InputError, match="`num_samples` must be a whole number, 1 or more; got 0"):
         draw_posterior(narrow(), 0)
 
 

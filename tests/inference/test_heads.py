@@ -11,7 +11,8 @@ import tensorflow as tf
 from bayescam.explain import CamExplainer
 from bayescam.inference import draw_posterior
 from bayescam.inference.features import FeatureCache
-from bayescam.inference.training import TrainingSettings, fit_classifier, fit_head
+from bayescam.inference.head_training import fit_head
+from bayescam.inference.training import TrainingSettings, fit_classifier
 from bayescam.models import build_classifier, build_head, load_model, save_model
 from bayescam.models.heads import HeadKind
 from tests.inference.test_training import coloured
@@ -35,7 +36,7 @@ def trained():
             input_shape=SHAPE,
             head=head,
             hidden_units=(6,),
-            num_members=3,
+            num_members=3 if head == "ensemble" else None,
             seed=3,
         )
         result = fit_classifier(model, coloured(90, 1), coloured(45, 2), settings=SETTINGS)

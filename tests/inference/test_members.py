@@ -11,6 +11,7 @@ from scipy.special import softmax
 import bayescam as bc
 from bayescam.explain import CamExplainer
 from bayescam.inference import draw_posterior
+from bayescam.inference.posterior import draw_unit
 from bayescam.models import ModelEnsemble, adapt_model, build_classifier, save_model
 from bayescam.types import InputError
 from tests.networks import NAMES, SHAPE, images, narrow, plain_gradcam
@@ -245,3 +246,14 @@ def test_what_needs_one_network_says_so(random):
 
     with pytest.raises(InputError, match="'ensemble of 2' is a ModelEnsemble"):
         cam_moments(random, images(1))
+
+
+def test_draws_are_members_where_there_are_no_more(deterministic, random):
+    assert draw_unit(draw_posterior(deterministic, 2)) == "members"
+    assert draw_unit(draw_posterior(random, 4)) == "draws"
+    options = {"class_names": NAMES, "num_members": 3}
+    heads = bc.build_head(4, head="ensemble", **options)
+    assert draw_unit(draw_posterior(heads, 3)) == "members"
+    assert draw_unit(draw_posterior(bc.build_head(4, class_names=NAMES), 3)) == "draws"
+    dense = bc.build_head(4, class_names=NAMES, head="dense")
+    assert draw_unit(draw_posterior(dense, 1)) == "draws"

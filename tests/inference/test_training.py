@@ -13,10 +13,11 @@ import tf_keras
 
 from bayescam.inference.draws import run_suffix
 from bayescam.inference.features import FeatureCache, TrainingImages, cache_features
+from bayescam.inference.head_training import fit_head
 from bayescam.inference.posterior import draw_posterior
 from bayescam.inference.split import split_network
 from bayescam.inference.stages import plan_stages
-from bayescam.inference.training import TrainingSettings, fit_classifier, fit_head
+from bayescam.inference.training import TrainingSettings, fit_classifier
 from bayescam.models import adapt_model, build_classifier
 from bayescam.types import InputError
 from tests.networks import NAMES, SHAPE
@@ -214,6 +215,33 @@ def test_a_disk_cache_carries_on_and_a_stale_one_is_made_anew(tmp_path, monkeypa
     assert len(reads) == 1202
 
 
+def test_networks_with_the_same_frozen_part_share_its_cache(tmp_path):
+    """The second training reads no image; its result is that of a cache of its own."""
+    reads: list[int] = []
+    train, val = coloured(24, 1, reads), coloured(12, 2, reads)
+    settings = TrainingSettings(**{**vars(FAST), "cache": "disk", "fine_tune_layers": 6})
+    first, second, alone = (new_model("dense") for _ in range(3))
+    for model in (second, alone):
+        model.get_layer("logits").bias.assign([0.1, 0.2, 0.3])  # another head on the same backbone
+    fit = {"settings": settings, "features_dir": tmp_path / "shared"}
+    fit_classifier(first, train, val, work_dir=tmp_path / "first", **fit)
+    assert len(reads) == 2 * 24 + 12
+    result = fit_classifier(second, train, val, work_dir=tmp_path / "second", **fit)
+    assert len(reads) == 2 * 24 + 12
+    fit_classifier(alone, train, val, settings=settings, work_dir=tmp_path / "alone")
+    for a, b in zip(second.get_weights(), alone.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+    other = result.frozen.cache(coloured(5, 4), 2)
+    images = coloured(5, 4).batches(1, np.arange(5))
+    split = split_network(second)
+    expected = split.prefix(split.features)(next(images)[1].astype(np.float32))[0].numpy()
+    seen = result.frozen.to_features(other).values[1]
+    np.testing.assert_allclose(seen, expected, rtol=5e-3, atol=5e-3)  # maps are kept in float16
+    third = new_model("dense", seed=2)
+    fit_classifier(third, train, val, work_dir=tmp_path / "third", **fit)
+    assert len(reads) == 3 * (2 * 24 + 12)  # another backbone: filled anew
+
+
 def test_pixels_themselves_are_cached_where_nothing_is_frozen():
     images = coloured(5, 1)
     cache = cache_features(None, images, shape=SHAPE, num_views=1)
@@ -237,6 +265,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from tests.inference.test_training import FAST, TrainingSettings, coloured, new_model
+from bayescam.inference.split import split_network
 from bayescam.inference.training import fit_classifier
 settings = TrainingSettings(**{**vars(FAST), "cache": "disk", "fine_tune_layers": 6})
 def report(stage, done, total, note):

@@ -8,6 +8,7 @@ import tf_keras
 from bayescam.models import (
     FlipoutDense,
     build_classifier,
+    build_head,
     class_names,
     posterior_mean,
     variational_layers,
@@ -114,8 +115,26 @@ def test_a_short_float_backbone_has_a_float32_head(images, bfloat16_policy, head
     ("options", "message"),
     [
         ({"head": "bayes"}, "`head` must be 'flipout' or .* or 'dense'; got 'bayes'"),
+        ({"head": "flipot"}, r"got 'flipot'. Did you mean 'flipout'\?"),
+        (
+            {"dropout_rat": 0.2},
+            r"`dropout_rat` is no option of a head; did you mean `dropout_rate`",
+        ),
+        ({"poolin": "avg"}, r"`poolin` is no option of a head; did you mean `pooling`\?"),
+        ({"zzz": 1}, "`zzz` is no option of a head; there are prior_sd, num_train, dropout_rate"),
+        ({"dropout_rate": 0.2}, "`dropout_rate` is an option of the head 'dropout'; got 'flipout'"),
+        ({"head": "dense", "num_members": 3}, "option of the head 'ensemble'; got 'dense'"),
+        ({"head": "dropout", "covariance": "full"}, "option of the head 'laplace'; got 'dropout'"),
+        ({"head": "dropout", "dropout_rate": "a"}, "`dropout_rate` must be a number; got 'a'"),
+        ({"prior_sd": "0.1"}, "`prior_sd` must be a number; got '0.1'"),
+        ({"head": "ensemble", "num_members": 2.5}, "`num_members` must be a whole number, 2 or"),
+        ({"seed": -1}, "`seed` must be a whole number, 0 or more; got -1"),
+        ({"seed": 0.5}, "`seed` must be a whole number, 0 or more; got 0.5"),
         ({"head": "dropout", "dropout_rate": 1.0}, "`dropout_rate` must be at least 0 and below 1"),
-        ({"head": "ensemble", "num_members": 1}, "`num_members` must be 2 or more; got 1"),
+        (
+            {"head": "ensemble", "num_members": 1},
+            "`num_members` must be a whole number, 2 or more; got 1",
+        ),
         ({"head": "laplace", "covariance": "half"}, "`covariance` must be 'kronecker' or"),
         ({"pooling": "max"}, "`pooling` must be 'avg' or 'flatten'; got 'max'"),
         ({"input_shape": (64, 64)}, r"`input_shape` must be \(height, width, 3\)"),
@@ -126,13 +145,24 @@ def test_a_short_float_backbone_has_a_float32_head(images, bfloat16_policy, head
         ({"hidden_units": (0,)}, "`hidden_units` must be a sequence of positive whole numbers"),
         ({"hidden_units": 5}, "`hidden_units`"),
         ({"prior_sd": 0}, "`prior_sd` must be a positive number"),
-        ({"num_train": 0}, "`num_train` must be a number of images"),
+        ({"num_train": 0}, "`num_train` must be a whole number, 1 or more; got 0"),
         ({"weights": "missing.h5"}, "missing.h5: no such file"),
     ],
 )
 def test_bad_arguments_are_refused(options, message):
     with pytest.raises(InputError, match=message):
         narrow(**options)
+
+
+@pytest.mark.parametrize("number", ["4", 4.0, 0, None, True])
+def test_a_head_needs_a_number_of_features(number):
+    with pytest.raises(InputError, match="`num_features` must be a whole number, 1 or more; got"):
+        build_head(number, class_names=NAMES)
+
+
+def test_an_option_that_is_none_is_not_given():
+    model = build_head(4, class_names=NAMES, head="ensemble", num_members=None, dropout_rate=None)
+    assert model.get_layer("logits").num_members == 5
 
 
 def test_an_input_too_small_for_an_application_is_refused():

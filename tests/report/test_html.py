@@ -172,9 +172,15 @@ def test_header_says_how_many_of_how_many_and_that_it_is_no_device() -> None:
 
 
 def test_tables_keep_their_numbers() -> None:
-    scores = pd.DataFrame({"flipout": ["0.8 [0.7, 0.9]"]}, index=pd.Index(["ECE"], name="score"))
+    scores = pd.DataFrame(
+        {"flipout": ["0.8 [0.7, 0.9]"], "note": ["few, or none"]},
+        index=pd.Index(["ECE"], name="score"),
+    )
     text = render_report([], title="t", num_images=0, summary_tables={"Scores": scores})
-    assert '<th scope="row">ECE</th><td>0.8 [0.7, 0.9]</td>' in text
+    assert (
+        '<th scope="row">ECE</th><td>0.8 [0.7,\N{NO-BREAK SPACE}0.9]</td><td>few, or none</td>'
+        in text
+    )
 
 
 @pytest.mark.parametrize("name", ["path", "mask_path", "Patient_ID", "group"])

@@ -61,7 +61,7 @@ def test_bad_input_is_refused() -> None:
     scores, positive, groups = sample(0.5)
     with pytest.raises(InputError, match="`scores` must hold at least one"):
         bootstrap_auroc({}, positive, groups)
-    with pytest.raises(InputError, match="`broken` must be one finite number"):
+    with pytest.raises(InputError, match="`broken` must be finite; got NaN"):
         bootstrap_auroc({"broken": np.full(60, np.nan)}, positive, groups)
     with pytest.raises(InputError, match="`positive` must be 60 booleans.*Are these labels"):
         bootstrap_auroc(scores, positive.astype(int), groups)

@@ -264,7 +264,7 @@ def test_groups_of_the_fit_are_refused() -> None:
         ({"alpha": float("nan")}, "`alpha`"),
         ({"method": "saps"}, "`method` must be one of lac, aps, raps; got 'saps'"),
         ({"penalty": -0.1}, r"`penalty` must be finite and not negative; got -0\.1"),
-        ({"k_reg": -1}, "`k_reg` must not be negative; got -1"),
+        ({"k_reg": -1}, "`k_reg` must be a whole number, 0 or more; got -1"),
         ({"class_names": ["mel"]}, "`class_names` must be 2 names"),
         ({"keys": ["a"]}, "`keys` must be 3 names, one an image; got 1"),
     ],

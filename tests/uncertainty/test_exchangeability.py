@@ -6,7 +6,8 @@ from scipy.stats import chisquare, kstest
 
 from bayescam.types import InputError
 from bayescam.uncertainty import one_per_group, refuse_shared_groups
-from bayescam.uncertainty.exchangeability import keyed_uniform
+from bayescam.uncertainty.exchangeability import keyed_uniform, refuse_repeated_groups
+from bayescam.uncertainty.validation import check_groups
 
 
 def test_one_image_of_each_group_whatever_the_order_of_rows() -> None:
@@ -42,6 +43,23 @@ def test_keyed_numbers_are_uniform_and_independent_over_keys_seeds_and_purposes(
     keys = np.array(["x", "y", "x"])
     numbers = keyed_uniform(3, seed=0, purpose="fit", keys=keys)
     assert numbers[0] == numbers[2] != numbers[1]
+
+
+@pytest.mark.parametrize("name", [7, "7", 7.0, "7.0", np.int32(7), np.float32(7), "7.00"])
+def test_a_whole_number_is_one_name_in_every_type(name: object) -> None:
+    for other in (7, "7", 7.0, "7.0"):
+        with pytest.raises(InputError, match=r"shared: 1, first '7'"):
+            refuse_shared_groups([other, 8], [name, 9])
+    assert len(one_per_group(np.array([7, name], dtype=object))) == 1
+    with pytest.raises(InputError, match="one image a group; '7' has 2"):
+        refuse_repeated_groups(np.array([7.0, name], dtype=object), 2)
+
+
+def test_other_names_stay_apart() -> None:
+    names = ["7", "07", "7.5", "7.0a", "a7.0", "-7", "1e3", "1000", "seven"]
+    assert check_groups(names, len(names)).max() == len(names) - 1
+    mixed = np.array([7.5, "7.5", 10**20, 1e20, "v1.0.0", "v1.0"], dtype=object)
+    assert check_groups(mixed, 6).max() + 1 == 4
 
 
 def test_bad_input_is_refused() -> None:

@@ -42,8 +42,9 @@ def test_highest_density_of_skewed_draws_is_shorter_and_starts_lower() -> None:
 
 @pytest.mark.parametrize("kind", ["equal-tailed", "highest-density"])
 def test_one_draw_has_no_width_and_order_does_not_matter(kind) -> None:
-    one = credible_interval([[0.3, 0.7]], kind=kind)
-    np.testing.assert_array_equal(one.lower, one.upper)
+    with pytest.warns(UserWarning, match=r"`credible_interval` got one draw \(S = 1\).*no width"):
+        one = credible_interval([[0.3, 0.7]], kind=kind)
+    np.testing.assert_array_equal([one.lower, one.upper], [[0.3, 0.7]] * 2)
     draws = np.random.default_rng(3).normal(size=(50, 4))
     a, b = credible_interval(draws, kind=kind), credible_interval(draws[::-1], kind=kind)
     np.testing.assert_array_equal([a.lower, a.upper], [b.lower, b.upper])
@@ -93,8 +94,14 @@ def test_error_of_equal_tails_is_the_one_of_the_monte_carlo_table() -> None:
 def test_bad_input_is_refused() -> None:
     with pytest.raises(InputError, match=r"`interval_error` compares draws.*S = 1"):
         interval_error(np.zeros((1, 3)))
-    with pytest.raises(InputError, match="`num_resamples` must be at least 2; got 1"):
+    with pytest.raises(
+        InputError, match="`num_resamples` must be a whole number, 2 or more; got 1"
+    ):
         interval_error(np.zeros((5, 3)), kind="highest-density", num_resamples=1)
+    with pytest.raises(InputError, match="`num_resamples` must be a whole number"):
+        interval_error(np.zeros((5, 3)), kind="highest-density", num_resamples=10.5)
+    with pytest.raises(InputError, match="`seed` must be a whole number"):
+        interval_error(np.zeros((5, 3)), kind="highest-density", seed=-1)
     with pytest.raises(InputError, match="`level`"):
         interval_error(np.zeros((5, 3)), level=1.0)
     with pytest.raises(InputError, match=r"`level`.*got 95\. Is it a percentage\?"):

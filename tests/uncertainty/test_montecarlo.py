@@ -11,7 +11,6 @@ from scipy.special import softmax
 from bayescam.types import InputError
 from bayescam.uncertainty import (
     MonteCarloError,
-    check_draws,
     class_overlap,
     covariance_split,
     credible_interval,
@@ -164,42 +163,9 @@ def test_blocks_and_order_of_draws_do_not_matter(monkeypatch: pytest.MonkeyPatch
         np.testing.assert_allclose(parts[name], whole[name], rtol=1e-9, atol=1e-15)
 
 
-def test_the_line_names_measure_draws_error_and_what_would_be_enough() -> None:
-    probs = np.random.default_rng(6).dirichlet([2.0, 2.0, 1.0], size=(16, 300))
-    line = check_draws(probs, tolerance=0.02, measures=["expected_entropy", "mean_probs"])
-    errors = monte_carlo_error(probs).mean_probs
-    error, share = np.quantile(errors, 0.95), 100 * (errors > 0.02).any(axis=1).mean()
-    enough = math.ceil(16 * (error / 0.02) ** 2)
-    assert line == (
-        f"S = 16 draws are too few for mean_probs: its Monte Carlo standard error is {error:.3g}, "
-        f"and above 0.02 in {share:.0f} % of the images; S = {enough} would be enough."
-    )
-
-
-def test_what_is_said_to_be_enough_is_enough() -> None:
-    rng = np.random.default_rng(7)
-    few = rng.dirichlet([2.0, 2.0, 1.0], size=(30, 100))
-    line = check_draws(few, tolerance=0.05)
-    assert line is not None
-    enough = int(line.split("S = ")[2].split()[0])
-    many = rng.dirichlet([2.0, 2.0, 1.0], size=(enough, 100))
-    assert check_draws(many, tolerance=0.05 * 1.15) is None  # the error of 30 draws is an estimate
-    half = rng.dirichlet([2.0, 2.0, 1.0], size=(enough // 2, 100))
-    assert "too few" in str(check_draws(half, tolerance=0.05))
-
-
-def test_one_draw_is_named_in_a_warning_and_refused_where_an_error_is_asked_for() -> None:
-    one = np.full((1, 3, 2), 0.5)
-    line = check_draws(one, measures=["mutual_information", "variation_ratio"])
-    assert line is not None
-    assert line.startswith("S = 1 draw is too few for mutual_information, variation_ratio: ")
-    assert "\n" not in line
+def test_one_draw_and_no_images() -> None:
     with pytest.raises(InputError, match=r"`monte_carlo_error` compares draws.*S = 1"):
-        monte_carlo_error(one)
-
-
-def test_no_images_need_no_draws() -> None:
-    assert check_draws(np.zeros((2, 0, 3))) is None
+        monte_carlo_error(np.full((1, 3, 2), 0.5))
     assert monte_carlo_error(np.zeros((2, 0, 3))).mean_probs.shape == (0, 3)
 
 
@@ -207,13 +173,5 @@ def test_bad_input_is_refused() -> None:
     probs = random_probs(8, (5, 2, 3))
     with pytest.raises(InputError, match=r"`level`.*got 95\. Is it a percentage\?"):
         monte_carlo_error(probs, level=95)
-    with pytest.raises(InputError, match="`tolerance` must be a positive number; got 0"):
-        check_draws(probs, tolerance=0.0)
-    with pytest.raises(InputError, match="`tolerance`"):
-        check_draws(probs, tolerance=math.nan)
-    with pytest.raises(InputError, match="`image_share`"):
-        check_draws(probs, image_share=95)
-    with pytest.raises(InputError, match=r"`measures` must be some of .*got \['bald'\]"):
-        check_draws(probs, measures=["bald"])
     with pytest.raises(InputError, match="must sum to one"):
         monte_carlo_error(0.9 * probs)

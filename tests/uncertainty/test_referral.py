@@ -65,8 +65,12 @@ def test_bad_input_is_refused() -> None:
         accuracy_at_referral([0.1], [True], 35)
     with pytest.raises(InputError, match="Are these labels"):
         risk_coverage([0.1, 0.2], [0, 3])
-    with pytest.raises(InputError, match="`uncertainty` must be one finite number"):
+    with pytest.raises(InputError, match=r"`uncertainty` must be finite; got NaN.* 1 of 2 values"):
         risk_coverage([0.1, np.nan], [True, False])
+    with pytest.raises(InputError, match=r"one number an image, \(N,\); got shape \(1, 2\)"):
+        risk_coverage([[0.1, 0.2]], [True, False])
+    with pytest.raises(InputError, match="`uncertainty` must be an array of numbers"):
+        risk_coverage(["high", "low"], [True, False])
 
 
 def test_excess_aurc_is_nothing_for_the_best_score_and_the_gap_by_sorting_for_others() -> None:
@@ -96,7 +100,7 @@ def test_curves_of_all_scores_carry_their_names() -> None:
     assert list(curves) == list(scores)
     for name, curve in curves.items():
         assert curve.aurc == risk_coverage(scores[name], correct).aurc
-    with pytest.raises(InputError, match="Score 'entropy': `uncertainty` must be one finite"):
+    with pytest.raises(InputError, match="Score 'entropy': `uncertainty` must be finite"):
         risk_coverage_curves({"entropy": np.full(50, np.nan)}, correct)
     with pytest.raises(InputError, match="`scores` must hold at least one"):
         risk_coverage_curves({}, correct)
@@ -124,7 +128,8 @@ def test_class_at_referral_is_the_mean_over_all_orders_that_respect_the_score() 
 
 
 def test_absent_class_and_class_that_is_wholly_referred_have_no_sensitivity() -> None:
-    absent = class_at_referral([0.1, 0.2], [0, 0], [0, 0], class_index=3, rates=[0.0])
+    with pytest.warns(UserWarning, match="no image is of class 3 .*`labels` go up to 0"):
+        absent = class_at_referral([0.1, 0.2], [0, 0], [0, 0], class_index=3, rates=[0.0])
     assert absent.count == 0
     assert np.isnan([absent.kept, absent.sensitivity, absent.missed_silently]).all()
     gone = class_at_referral([0.1, 0.2], [0, 0], [0, 1], class_index=1, rates=[0.0, 0.5])
@@ -144,9 +149,11 @@ def test_bad_classes_are_refused() -> None:
         call(predicted=["nv", "mel"])
     with pytest.raises(InputError, match="`labels` must be class indices.*got -1"):
         call(labels=[0, -1])
-    with pytest.raises(InputError, match="`uncertainty` must be one finite number"):
+    with pytest.raises(InputError, match=r"`uncertainty` must be finite; .*the first inf\."):
         call(uncertainty=[0.1, np.inf])
     with pytest.raises(InputError, match=r"`rate`.*got 35\. Is it a percentage\?"):
         class_at_referral([0.1], [0], [0], class_index=0, rates=[0.1, 35])
-    with pytest.raises(InputError, match="`class_index` must not be negative"):
+    with pytest.raises(InputError, match="`class_index` must be a whole number, 0 or more; got -1"):
         class_at_referral([0.1], [0], [0], class_index=-1, rates=[0.1])
+    with pytest.raises(InputError, match="`class_index` must be a whole number.*got 'mel'"):
+        class_at_referral([0.1], [0], [0], class_index="mel", rates=[0.1])

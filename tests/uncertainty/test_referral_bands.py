@@ -10,7 +10,7 @@ from bayescam.uncertainty import (
     risk_band,
     risk_coverage,
 )
-from bayescam.uncertainty.bootstrap import resample_groups
+from bayescam.uncertainty.resampling import resample_groups
 
 NUM_IMAGES, NUM_RESAMPLES = 60, 50
 COVERAGE = np.array([0.01, 0.3, 0.5, 0.75, 1.0])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from bayescam.types import InputError
 from bayescam.uncertainty import (
@@ -38,6 +39,7 @@ def test_resamples_are_those_of_images_listed_again_and_again(name: str) -> None
     assert (found.aurc, found.excess_aurc) == (whole.aurc, whole.excess_aurc)
 
 
+@pytest.mark.filterwarnings("ignore:no image is of class 2")  # in some resamples
 @pytest.mark.parametrize("name", ["fine", "tied", "constant"])
 def test_rates_are_those_of_images_listed_again_and_again(name: str) -> None:
     """Few images of a class: some resamples have none of it."""
@@ -56,15 +58,47 @@ def test_rates_are_those_of_images_listed_again_and_again(name: str) -> None:
         score = scores[name][listed]
         slow = [accuracy_at_referral(score, correct[listed], rate) for rate in rates]
         np.testing.assert_allclose(found.accuracy_resamples[r], slow, rtol=1e-10)
-        missed = class_at_referral(score, predicted[listed], labels[listed], **options)
-        np.testing.assert_allclose(
-            found.missed_silently_resamples[r], missed.missed_silently, rtol=1e-10, atol=1e-12
-        )
+        of_class = class_at_referral(score, predicted[listed], labels[listed], **options)
+        for key in ("kept", "sensitivity", "missed_silently"):
+            resamples = getattr(found, f"{key}_resamples")
+            slow = getattr(of_class, key)
+            np.testing.assert_allclose(resamples[r], slow, rtol=1e-10, atol=1e-12, err_msg=key)
     assert 0 < np.isnan(found.missed_silently_resamples[:, 0]).sum() < 70
     slow = [accuracy_at_referral(scores[name], correct, rate) for rate in rates]
-    np.testing.assert_array_equal(found.accuracy, slow)
+    np.testing.assert_allclose(found.accuracy, slow, rtol=1e-12)
     whole = class_at_referral(scores[name], predicted, labels, **options)
-    np.testing.assert_array_equal(found.missed_silently, whole.missed_silently)
+    for key in ("kept", "sensitivity", "missed_silently"):
+        np.testing.assert_allclose(getattr(found, key), getattr(whole, key), rtol=1e-12)
+    options["class_index"] = None
+    of_none = bootstrap_at_referral(
+        scores, predicted, labels, groups, num_resamples=70, seed=3, **options
+    )[name]
+    np.testing.assert_array_equal(of_none.accuracy_resamples, found.accuracy_resamples)
+    assert np.isnan(of_none.missed_silently_resamples).all()
+
+
+def test_errors_among_the_kept_are_binomial_where_images_stand_alone() -> None:
+    """All errors are of class 1 and among the 100 surest images, of which 160 are always kept."""
+    n = 200
+    labels = np.repeat([1, 0, 0], [30, 70, 100])
+    predicted, score = np.zeros(n, int), np.repeat([0.0, 0.0, 1.0], [30, 70, 100])
+    found = bootstrap_at_referral(
+        {"a": score},
+        predicted,
+        labels,
+        np.arange(n),
+        class_index=1,
+        rates=[0.2],
+        num_resamples=4000,
+        seed=1,
+    )["a"]
+    np.testing.assert_array_equal(found.missed_silently_resamples, 1.0)
+    np.testing.assert_array_equal(found.sensitivity_resamples, 0.0)
+    wrong = np.rint((1 - found.accuracy_resamples[:, 0]) * 160)
+    exact = stats.binom(n, 30 / n)
+    for value in (20, 25, 30, 35, 40):
+        share = exact.cdf(value)
+        assert abs((wrong <= value).mean() - share) < 5 * np.sqrt(share * (1 - share) / 4000)
 
 
 def test_resamples_are_those_of_the_other_scores() -> None:
@@ -92,8 +126,12 @@ def test_bad_input_is_refused() -> None:
         bootstrap_aurc({}, correct, groups)
     with pytest.raises(InputError, match="at least two groups"):
         bootstrap_aurc(scores, correct, np.zeros(60))
-    with pytest.raises(InputError, match="one finite number"):
+    with pytest.raises(InputError, match="`broken` must be finite"):
         bootstrap_aurc({"broken": np.full(60, np.nan)}, correct, groups)
+    with pytest.raises(InputError, match="`num_resamples` must be a whole number, 1 or.*got 10.5"):
+        bootstrap_aurc(scores, correct, groups, num_resamples=10.5)
+    with pytest.raises(InputError, match="`seed` must be a whole number, 0 or more; got -1"):
+        bootstrap_aurc(scores, correct, groups, seed=-1)
     calls = np.zeros(60, int)
     with pytest.raises(InputError, match="`scores` must hold at least one"):
         bootstrap_at_referral({}, calls, calls, groups, class_index=0, rates=[0.1])
@@ -101,3 +139,10 @@ def test_bad_input_is_refused() -> None:
         bootstrap_at_referral(scores, calls, calls, groups, class_index=0, rates=[10])
     with pytest.raises(InputError, match="at least two groups"):
         bootstrap_at_referral(scores, calls, calls, calls, class_index=0, rates=[0.1])
+    with pytest.raises(InputError, match="`class_index` must be a whole number, 0 or more; got -1"):
+        bootstrap_at_referral(scores, calls, calls, groups, class_index=-1, rates=[0.1])
+    with pytest.raises(InputError, match=r"`predicted` must have shape \(60,\); got \(3,\)"):
+        bootstrap_at_referral(scores, calls[:3], calls, groups, class_index=0, rates=[0.1])
+    uneven = {"a": np.ones(60), "b": np.ones(3)}
+    with pytest.raises(InputError, match="`scores` must be of the same images.*'a': 60, 'b': 3"):
+        bootstrap_aurc(uneven, correct, groups)

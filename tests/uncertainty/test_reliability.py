@@ -191,10 +191,12 @@ def test_error_by_chance_of_sure_images_is_nothing_and_falls_as_the_inverse_root
 
 
 def test_bad_input_is_refused() -> None:
-    with pytest.raises(InputError, match="`num_bins` must be at least 1"):
+    with pytest.raises(InputError, match="`num_bins` must be a whole number, 1 or more; got 0"):
         calibration_error_by_chance([[0.5, 0.5]], num_bins=0)
-    with pytest.raises(InputError, match="`num_bins` must be at least 1"):
+    with pytest.raises(InputError, match="`num_bins` must be a whole number, 1 or more; got"):
         reliability_curve([[0.5, 0.5]], [0], num_bins=0)
+    with pytest.raises(InputError, match=r"`num_bins` must be a whole number.*got 2\.5"):
+        reliability_curve([[0.5, 0.5]], [0], num_bins=2.5)
     with pytest.raises(InputError, match=r"`labels`.*got 2\."):
         reliability_curve([[0.5, 0.5]], [2])
     with pytest.raises(InputError, match="`binning` must be one of .*got 'quantile'"):

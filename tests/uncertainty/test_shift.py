@@ -66,9 +66,11 @@ def test_scores_by_name() -> None:
 
 
 def test_bad_input_is_refused() -> None:
-    with pytest.raises(InputError, match="`inside` must be one finite number"):
+    with pytest.raises(
+        InputError, match="`inside` must be finite; got NaN or infinity, 1 of 1 values"
+    ):
         detect_shift([np.nan], [1.0])
-    with pytest.raises(InputError, match="`outside` must be one finite number"):
+    with pytest.raises(InputError, match="`outside` must be one number an image"):
         detect_shift([1.0], [])
     with pytest.raises(InputError, match=r"`true_positive_rate`.*got 95\. Is it a percentage\?"):
         detect_shift([1.0], [2.0], true_positive_rate=95)

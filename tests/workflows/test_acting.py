@@ -18,10 +18,14 @@ from sklearn.covariance import ledoit_wolf
 from sklearn.metrics import accuracy_score, log_loss, recall_score, roc_auc_score
 
 from bayescam.cli import main
+from bayescam.report import format_interval
 from bayescam.types import InputError
 from bayescam.uncertainty import (
     Calibration,
+    accuracy_at_referral,
+    bootstrap_shift,
     check_draws,
+    class_at_referral,
     class_overlap,
     covariance_split,
     coverage_band,
@@ -35,6 +39,7 @@ from bayescam.uncertainty import (
     risk_coverage,
     variation_ratio,
 )
+from bayescam.uncertainty.resampling import resample_groups
 from bayescam.workflows.acting import read_decisions
 from bayescam.workflows.evaluate import evaluate_folder
 from bayescam.workflows.finished import Analysis, load_analysis
@@ -43,6 +48,7 @@ from bayescam.workflows.report import report_folder
 from bayescam.workflows.strata import find_strata
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "benchmarks" / "evaluate_time.py"
+SILENT = "missed_silently"
 NAMES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # notes of small evaluations
@@ -213,13 +219,53 @@ def test_referral_by_every_score_and_the_silent_misses(
     )
     kept = np.argsort(score)[:320]
     silent = ((labels == 4) & (predicted != 4))[kept].sum() / (labels == 4).sum()
+    accuracy = (predicted == labels)[kept].mean()
+    sensitivity = (predicted[kept] == 4)[labels[kept] == 4].mean()
     concern = found["mutual_information"]["concern"]
-    assert concern["missed_silently"]["0.2"] == pytest.approx(silent)
-    assert found["mutual_information"]["accuracy_at_referral"]["0.2"] == pytest.approx(
-        (predicted == labels)[kept].mean()
-    )
-    table = pd.read_csv(folders["test"] / "tables" / "concern.csv", index_col="score")
-    assert table.loc["mutual_information", "missed at 20%"] == pytest.approx(silent)
+    assert concern["missed_silently"]["0.2"]["estimate"] == pytest.approx(silent)
+    of_all = found["mutual_information"]["accuracy_at_referral"]["0.2"]
+    assert of_all["estimate"] == pytest.approx(accuracy)
+    expected = {
+        ("referral", "accuracy, 20 % referred"): accuracy,
+        ("referral", "excess_aurc"): curve.excess_aurc,
+        ("concern", "mel missed silently, 20 % referred"): silent,
+        ("concern_sensitivity", "sensitivity for kept mel, 20 % referred"): sensitivity,
+    }
+    for (name, column), value in expected.items():
+        table = pd.read_csv(folders["test"] / "tables" / f"{name}.csv", index_col="score")
+        row = table.loc["mutual_information"]
+        assert row[column] == pytest.approx(value)
+        text = (folders["test"] / "tables" / f"{name}.md").read_text()
+        assert f"| {format_interval(*row[[column, *bounds(column)]])} " in text
+        estimates = [name for name in table if not str(name).endswith(("_lower", "_upper"))]
+        for name in estimates:
+            lower, upper = (table[bound] for bound in bounds(name))
+            assert ((lower <= table[name]) & (table[name] <= upper)).all()
+
+
+def bounds(column: str) -> list[str]:
+    return [f"{column}_{bound}" for bound in ("lower", "upper")]
+
+
+def test_rates_have_the_intervals_of_images_listed_again_and_again(
+    folders: dict[str, Path], probs: dict[str, np.ndarray], evaluation: dict
+) -> None:
+    draws, test = probs["test"], load_analysis(folders["test"])
+    predicted, score = draws.mean(0).argmax(1), variation_ratio(draws)
+    codes = np.unique(test.predictions["group"], return_inverse=True)[1]
+    slow = []
+    for counts in np.concatenate(list(resample_groups(codes.max() + 1, 1000, seed=5))):
+        rows = np.repeat(np.arange(400), counts[codes].astype(int))
+        part, labels = (predicted[rows], test.labels[rows])
+        of_class = class_at_referral(score[rows], part, labels, class_index=4, rates=[0.1])
+        accuracy = accuracy_at_referral(score[rows], part == labels, 0.1)
+        slow.append([accuracy, of_class.sensitivity[0], of_class.missed_silently[0]])
+    found = evaluation["referral"]["calibrated"]["variation_ratio"]
+    parts = [found["accuracy_at_referral"], *map(found["concern"].get, ("sensitivity", SILENT))]
+    for part, resamples in zip(parts, np.transpose(slow), strict=True):
+        assert [part["0.1"]["lower"], part["0.1"]["upper"]] == pytest.approx(
+            np.nanquantile(resamples, [0.025, 0.975])
+        )
 
 
 def test_the_referral_rule_is_fitted_on_its_half_and_judged_on_test(
@@ -432,13 +478,23 @@ def test_distance_in_feature_space_finds_images_from_elsewhere(
     found = evaluation["ood"]["detection"]["calibrated"]
     truth = np.repeat([0, 1], [len(near), len(far)])
     expected = roc_auc_score(truth, np.concatenate([near, far]))
-    assert found["feature_distance"]["auroc"] == pytest.approx(expected)
+    assert found["feature_distance"]["auroc"]["estimate"] == pytest.approx(expected)
     accepted = far <= np.sort(near)[int(0.95 * len(near)) - 1]
-    assert found["feature_distance"]["false_positive_rate"] == pytest.approx(accepted.mean())
+    rate = found["feature_distance"]["false_positive_rate"]
+    assert rate["estimate"] == pytest.approx(accepted.mean())
     described = {"kind": "mahalanobis", "fitted_on": "val", "num_images": len(rows)}
     assert evaluation["ood"]["feature_distance"] == described
     scores = np.concatenate([variation_ratio(probs[name]) for name in ("test", "ood")])
-    assert found["variation_ratio"]["auroc"] == pytest.approx(roc_auc_score(truth, scores))
+    area = found["variation_ratio"]["auroc"]
+    assert area["estimate"] == pytest.approx(roc_auc_score(truth, scores))
+    groups = (analyses[name].predictions["group"] for name in ("test", "ood"))
+    inside, outside = scores[:400], scores[400:]
+    drawn = bootstrap_shift({"ratio": inside}, {"ratio": outside}, *groups, seed=5)["ratio"]
+    expected = np.quantile(drawn.auroc_resamples, [0.025, 0.975])
+    assert [area["lower"], area["upper"]] == pytest.approx(expected)
+    table = pd.read_csv(folders["test"] / "tables" / "ood.csv", index_col="score")
+    row = table.loc["feature_distance", ["FPR at 95 % TPR", *bounds("FPR at 95 % TPR")]]
+    assert row.tolist() == pytest.approx(list(rate.values()))
     assert set(found) == {*evaluation["referral"]["calibrated"], "feature_distance"}
 
 
@@ -535,14 +591,19 @@ def test_command_prints_and_the_report_shows_what_was_found(
     records = pd.read_parquet(folder / "records.parquet").assign(path="gone.jpg")
     records.to_parquet(folder / "records.parquet")
     page = report_folder(folder, num_cases=2, progress=False).read_text()
-    for heading in ("By class (calibrated)", "Silent misses of mel", "Conformal sets: coverage by"):
+    for heading in (
+        "By class (calibrated)",
+        "Silent misses of mel",
+        "Sensitivity for mel",
+        "Conformal sets: coverage by",
+    ):
         assert heading in page
     assert "Of the cases shown here: S = 12 draws are too few" in page
     assert "Referral rule: keep an image if 1 - confidence &lt;" in page
     assert page.count("<figure>") == 7
-    del stored["best"]
+    stored["schema"] = 1
     (folder / "evaluation.json").write_text(json.dumps(stored))
-    with pytest.raises(InputError, match="earlier bayescam: run bayescam evaluate"):
+    with pytest.raises(InputError, match="another bayescam: run bayescam evaluate"):
         report_folder(folder, num_cases=2, progress=False)
     assert main(["evaluate", str(folder), "--strata", "colour"]) == 2
     assert "sex, localization, age; got 'colour'" in capsys.readouterr().err

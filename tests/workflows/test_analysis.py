@@ -57,7 +57,8 @@ def test_targets_by_name_or_index(model, images, dataset) -> None:
 
 
 def test_summary_is_that_of_a_slow_loop(dataset) -> None:
-    table = summarize(dataset, level=0.9)
+    with pytest.warns(UserWarning, match=r"S = 30 draws are too few for .* of its value"):
+        table = summarize(dataset, level=0.9)
     probs = softmax(dataset["logits"].values.astype(float), axis=-1)
     for n in range(5):
         row, mean = table.iloc[n], probs[:, n].mean(axis=0)
@@ -96,8 +97,11 @@ def test_a_dense_head_has_one_draw_and_says_so(images) -> None:
         ({"targets": [3]}, "`targets`.*got 3"),
         ({"targets": []}, "`targets`"),
         ({"method": "lime"}, "`method` must be one of gradcam, cam, .*; got .lime."),
-        ({"batch_size": 0}, "`batch_size` must be at least 1; got 0"),
-        ({"num_samples": 0}, "`num_samples` must be at least 1"),
+        ({"batch_size": 0}, "`batch_size` must be a whole number, 1 or more; got 0"),
+        ({"batch_size": "8"}, "`batch_size` must be a whole number.*got '8'"),
+        ({"num_samples": "50"}, "`num_samples` must be a whole number.*got '50'"),
+        ({"seed": "0"}, "`seed` must be a whole number; got '0'"),
+        ({"num_samples": 0}, "`num_samples` must be a whole number, 1 or more; got 0"),
         ({"target_layer": "nowhere"}, "nowhere"),
     ],
 )

@@ -175,6 +175,14 @@ def test_one_split_is_taken_as_it_is() -> None:
     }
 
 
+def test_a_group_that_trained_leaks_whatever_the_type_of_its_name() -> None:
+    """An image that the runs do not know, of a group whose other image one has trained on."""
+    known = table(A).assign(group=["1", "2", "3", "4"])
+    new = table({**A, "z": "test"}).assign(group=[1.0, 2.0, 3.0, 4.0, 1.0])
+    with pytest.raises(InputError, match="1 of 5 images would leak .*'z', .* in split train of A"):
+        select_records(new, {"A": known, "B": known}, "all")
+
+
 @pytest.mark.parametrize("order", [("A", "B"), ("B", "A")])
 @pytest.mark.parametrize(
     ("image", "use", "message"),

@@ -137,9 +137,13 @@ def test_out_of_domain_images_are_told_apart(folder: Path, tmp_path: Path) -> No
     truth = np.repeat([0, 1], [inside.shape[1], foreign.logits.shape[1]])
     draws = np.concatenate([inside, foreign.logits], axis=1).astype(float)
     entropy = predictive_entropy(softmax(draws, axis=-1))
-    auroc = found["detection"]["raw"]["predictive_entropy"]["auroc"]
+    auroc = found["detection"]["raw"]["predictive_entropy"]["auroc"]["estimate"]
     assert auroc == pytest.approx(roc_auc_score(truth, entropy))
     assert found["num_images"] == 60
+    alone = pd.read_parquet(other / "predictions.parquet").assign(group="one")
+    alone.to_parquet(other / "predictions.parquet")
+    of_one = evaluate_folder(folder, ood=other)["ood"]["detection"]["raw"]["predictive_entropy"]
+    assert of_one["auroc"] == {"estimate": auroc, "lower": None, "upper": None}
     manifest = (other / "manifest.json").read_text()
     model = load_analysis(folder).manifest["settings"]["model"]
     (other / "manifest.json").write_text(manifest.replace(model, "0" * 16))
@@ -185,13 +189,13 @@ def test_the_feature_distance_is_that_from_the_training_images(
         "num_images": None,
     }
     assert stored["said"] == []
-    auroc = stored["detection"]["raw"]["feature_distance"]["auroc"]
+    auroc = stored["detection"]["raw"]["feature_distance"]["auroc"]["estimate"]
     assert auroc == pytest.approx(expected, abs=0.01)
     (folder / "feature_statistics.npz").unlink()
     held = found()
     assert held["feature_distance"]["num_images"] == len(train)
     assert held["said"] == []
-    auroc = held["detection"]["raw"]["feature_distance"]["auroc"]
+    auroc = held["detection"]["raw"]["feature_distance"]["auroc"]["estimate"]
     assert auroc == pytest.approx(expected, abs=1e-12)
     table = analysis.predictions
     table[table["split"] != "train"].to_parquet(folder / "predictions.parquet")

@@ -17,6 +17,7 @@ from bayescam.data import load_image, read_image_folder, resize_image, split_rec
 from bayescam.inference import split_network
 from bayescam.inference.training import TrainingSettings
 from bayescam.models import adapt_model, build_classifier
+from bayescam.models.heads import add_head
 from bayescam.types import InputError
 from bayescam.workflows.config import DataConfig, ModelConfig, TrainConfig
 from bayescam.workflows.train import fit, load_run, train_run
@@ -183,7 +184,9 @@ def test_defaults_are_said_once() -> None:
     for name, value in vars(training).items():
         if name in command:
             assert command[name].default == value, name
-    model, builder = ModelConfig(), inspect.signature(build_classifier).parameters
+    model = ModelConfig()
+    makers = [inspect.signature(make).parameters for make in (add_head, build_classifier)]
+    builder = {**makers[0], **makers[1]}
     for name in ("head", "weights", "input_shape", "pooling", "hidden_units", "prior_sd"):
         assert builder[name].default == getattr(model, name), name
     for name in ("backbone", "head", "weights", "pooling", "prior_sd"):
