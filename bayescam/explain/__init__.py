@@ -19,7 +19,7 @@ from bayescam.explain.localization_baselines import (
     judge_beside_baselines,
 )
 from bayescam.explain.masks import mean_mask
-from bayescam.explain.methods import CAM_METHODS, CamMethod
+from bayescam.explain.methods import CAM_METHODS, MAP_METHODS, CamMethod, MapMethod
 from bayescam.explain.perturbation import PerturbationCurve
 from bayescam.explain.randomization import cascade, head_layers, randomized, weighted_layers
 from bayescam.explain.sanity import (
@@ -32,12 +32,14 @@ from bayescam.explain.targets import Target, parse_target
 
 __all__ = [
     "CAM_METHODS",
+    "MAP_METHODS",
     "CamExplainer",
     "CamMethod",
     "Infidelity",
     "Localization",
     "LogitMoments",
     "MapAgreement",
+    "MapMethod",
     "MaskedMaps",
     "PerturbationCurve",
     "Road",
