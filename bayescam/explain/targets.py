@@ -126,6 +126,7 @@ def score_values(targets: Sequence[Target], logits: tf.Tensor) -> tf.Tensor:
 
     An uncertainty, which the draws have together, is the same for each of them.
     """
+    logits = tf.convert_to_tensor(logits)
     log_probs = tf.nn.log_softmax(logits)
     values = [_value(target, logits, log_probs) for target in targets]
     return tf.stack([tf.broadcast_to(value, logits.shape[:2]) for value in values], axis=2)
@@ -164,7 +165,7 @@ def _value(target: Target, logits: tf.Tensor, log_probs: tf.Tensor) -> tf.Tensor
     if target.is_linear:
         return tf.linalg.matvec(logits, _unit_difference(target, logits.shape[-1]))
     if target.is_of_all_draws:
-        log_mean = tf.reduce_logsumexp(log_probs, axis=0) - tf.math.log(float(len(logits)))
+        log_mean = tf.reduce_logsumexp(log_probs, axis=0) - tf.math.log(float(logits.shape[0]))
         total = _entropy(log_mean)
         if target.kind == "mutual_information":
             total -= tf.reduce_mean(_entropy(log_probs), axis=0)

@@ -87,7 +87,7 @@ def test_an_uncertainty_is_one_score_of_all_draws():
     draws = draw_posterior(model, 5, seed=1)
     explainer = CamExplainer(draws, targets=UNCERTAIN, method="scorecam")
     cams = explainer(x).cams
-    assert np.ptp(cams, axis=0).max() == 0
+    assert np.ptp(cams, axis=0).max() <= 1e-6 * np.abs(cams).max()
     maps, masked, black = masked_images(model, x[0], explainer.target_layer)
     logits, base = (draws.logits(part).astype(np.float64) for part in (masked, black))
     for t in range(2):
