@@ -46,8 +46,36 @@ Out = Annotated[Path, typer.Option(metavar="DIR", help="Folder to make; never ov
 NumSamples = Annotated[int, typer.Option(min=1, help="Posterior draws.")]
 TargetLayer = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Layer whose maps are weighted.  [default: the last maps]"),
+    typer.Option(
+        "--target-layer",
+        "--layer",
+        metavar="NAME",
+        help="Layer whose maps are weighted.  [default: the last maps]",
+    ),
 ]
+Method = Annotated[
+    Literal[
+        "gradcam",
+        "cam",
+        "hirescam",
+        "layercam",
+        "xgradcam",
+        "gradcam++",
+        "guided_gradcam_tutorial",
+        "eigencam",
+        "scorecam",
+        "smoothgrad",
+        "integrated_gradients",
+    ],
+    typer.Option(
+        help="How maps are made. The last three need many passes for each image, and the last two "
+        "explain pixels, of no layer."
+    ),
+]
+_TARGET_HELP = (
+    'What maps explain: a class, a contrast of two like "mel - nv", "probability(mel)", '
+    '"log_odds(mel)", predictive_entropy or mutual_information; can be repeated.'
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -320,6 +348,11 @@ def analyze(
         typer.Option(help="Keep the maps of all draws, or mean, sd, P(relevant) and P(positive)."),
     ] = "draws",
     num_samples: NumSamples = 100,
+    method: Method = "gradcam",
+    target: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TARGET", help=f"{_TARGET_HELP}  [default: every class]"),
+    ] = None,
     target_layer: TargetLayer = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 32,
     seed: Seed = 0,
@@ -341,6 +374,8 @@ def analyze(
             maps=maps,
             num_samples=num_samples,
             seed=seed,
+            targets=target or "all",
+            method=method,
             target_layer=target_layer,
             batch_size=batch_size,
         ),
@@ -432,12 +467,17 @@ def explain(
         typer.Option(metavar="RUN", help="One more run of an ensemble with RUN; can be repeated."),
     ] = None,
     num_samples: NumSamples = 100,
+    method: Method = "gradcam",
+    target: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TARGET", help=f"{_TARGET_HELP}  [default: the predicted class]"),
+    ] = None,
     target_layer: TargetLayer = None,
     seed: Seed = 0,
 ) -> None:
-    """Draw densities and maps of a few images, and write a table of their probabilities."""
+    """Print class probabilities of a few images, DICOM too, and draw their densities and maps."""
     _load_tensorflow()
-    from bayescam.workflows.explain import explain_images
+    from bayescam.workflows.explain import describe_explanations, explain_images
 
     table = explain_images(
         [run, *(member or [])],
@@ -445,10 +485,11 @@ def explain(
         out=out,
         num_samples=num_samples,
         seed=seed,
+        targets=target or None,
+        method=method,
         target_layer=target_layer,
     )
-    columns = ["predicted", "confidence", "predictive_entropy", "mutual_information"]
-    _print_table(table.set_index("figure")[columns])
+    typer.echo(describe_explanations(table))
     _tell_skipped(out)
     typer.echo(f"figures and explanations.csv: {out}")
 

@@ -165,3 +165,11 @@ def test_train_offers_every_head_and_covariance():
     hints = get_type_hints(cli.train)
     assert get_args(hints["head"]) == get_args(HeadKind)
     assert get_args(get_args(hints["covariance"])[0]) == get_args(Covariance)
+
+
+@pytest.mark.parametrize("command", ["analyze", "explain"])
+def test_every_method_of_maps_is_offered(command: str) -> None:
+    from bayescam import cli
+    from bayescam.explain import MAP_METHODS
+
+    assert get_args(get_type_hints(getattr(cli, command))["method"]) == MAP_METHODS

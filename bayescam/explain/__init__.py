@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     )
     from bayescam.explain.map_error import DrawsEnough, MapErrors, draws_enough, map_errors
     from bayescam.explain.masks import mean_mask
-    from bayescam.explain.methods import CAM_METHODS, CamMethod
+    from bayescam.explain.methods import CAM_METHODS, MAP_METHODS, CamMethod, MapMethod
     from bayescam.explain.modes import ExplanationModes, explanation_modes
     from bayescam.explain.peaks import PeakDistribution, peak_distribution
     from bayescam.explain.perturbation import PerturbationCurve
@@ -72,8 +72,10 @@ __all__ = [
     "Infidelity",
     "Localization",
     "LogitMoments",
+    "MAP_METHODS",
     "MapAgreement",
     "MapErrors",
+    "MapMethod",
     "MapStatistics",
     "MapVarianceSplit",
     "MaskedMaps",
@@ -130,29 +132,16 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "bayescam.explain.agreement": (
-            "overlap_agreement",
-            "rank_agreement",
-        ),
-        "bayescam.explain.class_flips": (
-            "MapVarianceSplit",
-            "split_map_variance",
-        ),
-        "bayescam.explain.class_maps": (
-            "class_maps",
-            "mean_and_sd",
-        ),
+        "bayescam.explain.agreement": ("overlap_agreement", "rank_agreement"),
+        "bayescam.explain.class_flips": ("MapVarianceSplit", "split_map_variance"),
+        "bayescam.explain.class_maps": ("class_maps", "mean_and_sd"),
         "bayescam.explain.closed_form": (
             "LogitMoments",
             "cam_covariance",
             "cam_moments",
             "logit_moments",
         ),
-        "bayescam.explain.comparison": (
-            "MapAgreement",
-            "compare_maps",
-            "rank_correlation",
-        ),
+        "bayescam.explain.comparison": ("MapAgreement", "compare_maps", "rank_correlation"),
         "bayescam.explain.evidence": ("positive_evidence",),
         "bayescam.explain.excursion": (
             "ExcursionProbability",
@@ -161,50 +150,24 @@ __getattr__, __dir__ = lazy_names(
             "excursion_set",
         ),
         "bayescam.explain.explainer": ("CamExplainer",),
-        "bayescam.explain.faithfulness": (
-            "Road",
-            "deletion",
-            "insertion",
-            "road",
-        ),
+        "bayescam.explain.faithfulness": ("Road", "deletion", "insertion", "road"),
         "bayescam.explain.gaussian_maps": (
             "gaussian_quantiles",
             "gaussian_statistics",
             "prob_above",
         ),
-        "bayescam.explain.infidelity_score": (
-            "Infidelity",
-            "infidelity",
-        ),
-        "bayescam.explain.localization": (
-            "Localization",
-            "judge_localization",
-            "tune_threshold",
-        ),
+        "bayescam.explain.infidelity_score": ("Infidelity", "infidelity"),
+        "bayescam.explain.localization": ("Localization", "judge_localization", "tune_threshold"),
         "bayescam.explain.localization_baselines": (
             "MaskedMaps",
             "centred_gaussian",
             "judge_beside_baselines",
         ),
-        "bayescam.explain.map_error": (
-            "DrawsEnough",
-            "MapErrors",
-            "draws_enough",
-            "map_errors",
-        ),
+        "bayescam.explain.map_error": ("DrawsEnough", "MapErrors", "draws_enough", "map_errors"),
         "bayescam.explain.masks": ("mean_mask",),
-        "bayescam.explain.methods": (
-            "CAM_METHODS",
-            "CamMethod",
-        ),
-        "bayescam.explain.modes": (
-            "ExplanationModes",
-            "explanation_modes",
-        ),
-        "bayescam.explain.peaks": (
-            "PeakDistribution",
-            "peak_distribution",
-        ),
+        "bayescam.explain.methods": ("CAM_METHODS", "CamMethod", "MAP_METHODS", "MapMethod"),
+        "bayescam.explain.modes": ("ExplanationModes", "explanation_modes"),
+        "bayescam.explain.peaks": ("PeakDistribution", "peak_distribution"),
         "bayescam.explain.perturbation": ("PerturbationCurve",),
         "bayescam.explain.randomization": (
             "cascade",
@@ -227,9 +190,6 @@ __getattr__, __dir__ = lazy_names(
             "summarize_maps",
             "union_map",
         ),
-        "bayescam.explain.targets": (
-            "Target",
-            "parse_target",
-        ),
+        "bayescam.explain.targets": ("Target", "parse_target"),
     },
 )

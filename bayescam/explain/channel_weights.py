@@ -15,7 +15,13 @@ import tensorflow as tf
 
 from bayescam.inference.split import NetworkSplit, is_pooling
 
-__all__ = ["channel_weights", "is_pooled", "pull_back"]
+__all__ = [
+    "channel_weights",
+    "is_pooled",
+    "pull_back",
+    "pull_back_each",
+    "pull_back_linear",
+]
 
 
 def channel_weights(
@@ -31,36 +37,65 @@ def channel_weights(
     """
     num_samples, _, num_targets = gradients.shape[:3]
     _, height, width, channels = values[0].shape
-    if is_pooled(split, target):
-        cells = tf.reshape(
-            gradients,
-            (
-                num_samples,
-                -1,
-                num_targets,
-                gradients.shape[3:].num_elements() // channels,
-                channels,
-            ),
-        )
-        return tf.reduce_sum(cells, axis=3) / (height * width)
-    size = gradients.shape[3:].num_elements()
-    flat = tf.reshape(gradients, (num_samples, -1, num_targets, size))
-    if num_samples * num_targets <= size:
-        rows = tf.reshape(tf.transpose(flat, (0, 2, 1, 3)), (num_samples * num_targets, -1, size))
-        weights = pull_back(split, target, values, rows, _mean_over_cells)
-        return tf.transpose(
-            tf.reshape(weights, (num_samples, num_targets, -1, channels)), (0, 2, 1, 3)
-        )
-    operator = pull_back(split, target, values, tf.eye(size)[:, None], _mean_over_cells)
-    if split.is_affine:
-        return tf.einsum("stf,fnc->sntc", flat[:, 0], operator)
-    return tf.einsum("sntf,fnc->sntc", flat, operator)
+    if not is_pooled(split, target):
+        return pull_back_linear(split, target, values, gradients, _mean_over_cells)
+    size = gradients.shape[3:].num_elements() // channels
+    cells = tf.reshape(gradients, (num_samples, -1, num_targets, size, channels))
+    return tf.reduce_sum(cells, axis=3) / (height * width)
 
 
 def is_pooled(split: NetworkSplit, target: int) -> bool:
     """Tells whether nothing but pooling, flattening and passive layers follows the maps."""
     steps = split.graph.between(split.cut(target), split.features)
     return all(is_pooling(step.layer) for step in steps)
+
+
+def pull_back_linear(
+    split: NetworkSplit,
+    target: int,
+    values: Sequence[tf.Tensor],
+    gradients: tf.Tensor,
+    reduce: Callable[[tf.Tensor], tf.Tensor],
+) -> tf.Tensor:
+    """As `pull_back_each`, for a `reduce` that is linear.
+
+    Where draws and scores are more than the features, each feature is pulled back instead, and what
+    comes is combined.
+    """
+    num_samples, _, num_targets = gradients.shape[:3]
+    size = gradients.shape[3:].num_elements()
+    if num_samples * num_targets <= size:
+        return pull_back_each(split, target, values, gradients, reduce)
+    flat = tf.reshape(gradients, (num_samples, -1, num_targets, size))
+    operator = pull_back(split, target, values, tf.eye(size)[:, None], reduce)
+    if flat.shape[1] == 1:
+        return tf.einsum("stf,fn...->snt...", flat[:, 0], operator)
+    return tf.einsum("sntf,fn...->snt...", flat, operator)
+
+
+def pull_back_each(
+    split: NetworkSplit,
+    target: int,
+    values: Sequence[tf.Tensor],
+    gradients: tf.Tensor,
+    reduce: Callable[[tf.Tensor], tf.Tensor],
+) -> tf.Tensor:
+    """Returns what `reduce` makes of the gradient of each draw and score, (S, N, T, ...).
+
+    Args:
+        split: The network.
+        target: The value whose maps the gradients are at.
+        values: Those of `split.cut(target)`, its maps (N, h, w, C) first.
+        gradients: Of the scores at the features, (S, N or 1, T, ...).
+        reduce: From the gradient (N, h, w, C) of one score to a smaller array (N, ...).
+    """
+    num_samples, _, num_targets = gradients.shape[:3]
+    size = gradients.shape[3:].num_elements()
+    flat = tf.reshape(gradients, (num_samples, -1, num_targets, size))
+    rows = tf.reshape(tf.transpose(flat, (0, 2, 1, 3)), (num_samples * num_targets, -1, size))
+    made = pull_back(split, target, values, rows, reduce)
+    made = tf.reshape(made, (num_samples, num_targets, *made.shape[1:]))
+    return tf.transpose(made, (0, 2, 1, *range(3, made.shape.rank)))
 
 
 def pull_back(

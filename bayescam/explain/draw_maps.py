@@ -7,7 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from bayescam.explain.channel_weights import channel_weights, is_pooled, pull_back
+from bayescam.explain.channel_weights import (
+    channel_weights,
+    is_pooled,
+    pull_back,
+    pull_back_each,
+)
 from bayescam.explain.methods import CamMethod, cell_map, combine, eigen_map, pooled_maps
 from bayescam.inference.split import NetworkSplit
 from bayescam.types import InputError
@@ -38,16 +43,15 @@ def draw_maps(
         return tf.broadcast_to(eigen_map(maps)[None, :, None], shape)
     if method == "gradcam":
         return combine(channel_weights(split, target, values, gradients), maps)
-    size = gradients.shape[3:].num_elements()
-    flat = tf.reshape(gradients, (num_samples, -1, num_targets, size))
     if _is_channelwise(split, target):
+        size = gradients.shape[3:].num_elements()
         ones = tf.ones((1, 1, size))
         spread = pull_back(split, target, values, ones, lambda gradient: gradient)[0]
+        flat = tf.reshape(gradients, (num_samples, -1, num_targets, size))
         return pooled_maps(method, maps, flat, spread)
-    rows = tf.reshape(tf.transpose(flat, (0, 2, 1, 3)), (num_samples * num_targets, -1, size))
-    cams = pull_back(split, target, values, rows, lambda gradient: cell_map(method, maps, gradient))
-    cams = tf.reshape(cams, (num_samples, num_targets, *cams.shape[1:]))
-    return tf.transpose(cams, (0, 2, 1, 3, 4))
+    return pull_back_each(
+        split, target, values, gradients, lambda gradient: cell_map(method, maps, gradient)
+    )
 
 
 def check_method(split: NetworkSplit, target: int, method: CamMethod) -> None:

@@ -17,6 +17,8 @@
   the sign with the larger sum. It knows no class and no draw: all its maps of an image are one.
 
 All maps are signed and unnormalised; where a paper ends with a relu, that is left to the drawing.
+`scorecam` (`bayescam.explain.score_cam`) uses no gradient; `smoothgrad` and `integrated_gradients`
+(`bayescam.explain.input_gradients`) have no layer.
 """
 
 from __future__ import annotations
@@ -26,7 +28,18 @@ from typing import Literal, get_args
 
 import tensorflow as tf
 
-__all__ = ["CAM_METHODS", "CamMethod", "cell_map", "combine", "eigen_map", "pooled_maps"]
+__all__ = [
+    "CAM_METHODS",
+    "INPUT_METHODS",
+    "MAP_METHODS",
+    "CamMethod",
+    "InputMethod",
+    "MapMethod",
+    "cell_map",
+    "combine",
+    "eigen_map",
+    "pooled_maps",
+]
 
 CamMethod = Literal[
     "gradcam",
@@ -38,7 +51,11 @@ CamMethod = Literal[
     "guided_gradcam_tutorial",
     "eigencam",
 ]
-CAM_METHODS: tuple[str, ...] = get_args(CamMethod)
+CAM_METHODS: tuple[CamMethod, ...] = get_args(CamMethod)
+InputMethod = Literal["smoothgrad", "integrated_gradients"]
+INPUT_METHODS: tuple[InputMethod, ...] = get_args(InputMethod)
+MapMethod = CamMethod | Literal["scorecam"] | InputMethod
+MAP_METHODS: tuple[MapMethod, ...] = (*CAM_METHODS, "scorecam", *INPUT_METHODS)
 
 
 def cell_map(method: CamMethod, maps: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:

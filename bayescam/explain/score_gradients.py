@@ -37,7 +37,7 @@ def score_gradients(
         targets: The scores.
         log_mean_probs: (N, K), over all draws; for the targets that belong to all of them.
     """
-    shape = split.graph.shapes[split.features][1:]
+    shape = split.graph.item_shape(split.features)
     if all(target.is_linear for target in targets):
         slopes = linear_slopes(targets, split.num_classes)
         return _jacobian(split, features, weights, slopes)
@@ -58,7 +58,7 @@ def _jacobian(
     """Of linear scores with slopes (T, K): (S, N or 1, T, ...)."""
     where = tf.zeros_like(features[:1]) if split.is_affine else features
     num_samples = weights[0][0].shape[0] if weights else 1
-    shape = split.graph.shapes[split.features][1:]
+    shape = split.graph.item_shape(split.features)
     rows = tf.reshape(tf.repeat(where[None], num_samples, axis=0), (-1, *shape))
     with tf.GradientTape() as tape:
         tape.watch(rows)

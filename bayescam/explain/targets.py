@@ -21,13 +21,23 @@ import tensorflow as tf
 
 from bayescam.types import InputError
 
-__all__ = ["Target", "TargetKind", "linear_slopes", "parse_target", "score_slopes"]
+__all__ = [
+    "Target",
+    "TargetKind",
+    "linear_slopes",
+    "parse_target",
+    "score_slopes",
+    "score_values",
+]
 
 TargetKind = Literal[
     "logit", "probability", "log_odds", "contrast", "predictive_entropy", "mutual_information"
 ]
-_OF_ONE_CLASS = ("probability", "log_odds")
-_OF_ALL_DRAWS = ("predictive_entropy", "mutual_information")
+_OF_ONE_CLASS: dict[str, TargetKind] = {"probability": "probability", "log_odds": "log_odds"}
+_OF_ALL_DRAWS: dict[str, TargetKind] = {
+    "predictive_entropy": "predictive_entropy",
+    "mutual_information": "mutual_information",
+}
 
 
 @dataclass(frozen=True)
@@ -79,10 +89,10 @@ def parse_target(text: str, class_names: Sequence[str]) -> Target:
     if text in names:
         return Target.of_class(names.index(text), text)
     if text in _OF_ALL_DRAWS:
-        return Target(text, (), text)
+        return Target(_OF_ALL_DRAWS[text], (), text)
     kind, bracket, inner = text.partition("(")
     if kind in _OF_ONE_CLASS and bracket and inner[:-1] in names and inner.endswith(")"):
-        return Target(kind, (names.index(inner[:-1]),), text)
+        return Target(_OF_ONE_CLASS[kind], (names.index(inner[:-1]),), text)
     for place in range(len(text)):
         if text.startswith(" - ", place):
             first, second = text[:place], text[place + 3 :]
@@ -111,6 +121,17 @@ def score_slopes(
     return tf.stack([tf.broadcast_to(slope, tf.shape(logits)) for slope in slopes], axis=2)
 
 
+def score_values(targets: Sequence[Target], logits: tf.Tensor) -> tf.Tensor:
+    """Returns the targets themselves, (S, N, T), for the logits (S, N, K) of all draws.
+
+    An uncertainty, which the draws have together, is the same for each of them.
+    """
+    logits = tf.convert_to_tensor(logits)
+    log_probs = tf.nn.log_softmax(logits)
+    values = [_value(target, logits, log_probs) for target in targets]
+    return tf.stack([tf.broadcast_to(value, logits.shape[:2]) for value in values], axis=2)
+
+
 def linear_slopes(targets: Sequence[Target], num_classes: int) -> tf.Tensor:
     """Returns the slopes (T, K) of targets that are linear in the logits."""
     return tf.stack([_unit_difference(target, num_classes) for target in targets])
@@ -128,6 +149,7 @@ def _slope(
     if target.is_linear:
         return _unit_difference(target, num_classes)
     if target.is_of_all_draws:
+        assert log_mean_probs is not None
         values = -log_mean_probs
         if target.kind == "mutual_information":
             values += log_probs
@@ -137,6 +159,27 @@ def _slope(
         return _through_softmax(unit, tf.exp(log_probs))
     others = tf.where(unit > 0, logits.dtype.min, logits)
     return unit - tf.nn.softmax(others)
+
+
+def _value(target: Target, logits: tf.Tensor, log_probs: tf.Tensor) -> tf.Tensor:
+    if target.is_linear:
+        return tf.linalg.matvec(logits, _unit_difference(target, logits.shape[-1]))
+    if target.is_of_all_draws:
+        log_mean = tf.reduce_logsumexp(log_probs, axis=0) - tf.math.log(float(logits.shape[0]))
+        total = _entropy(log_mean)
+        if target.kind == "mutual_information":
+            total -= tf.reduce_mean(_entropy(log_probs), axis=0)
+        return total
+    of_class = log_probs[..., target.classes[0]]
+    if target.kind == "probability":
+        return tf.exp(of_class)
+    unit = tf.one_hot(target.classes[0], logits.shape[-1])
+    others = tf.where(unit > 0, logits.dtype.min, log_probs)
+    return of_class - tf.reduce_logsumexp(others, axis=-1)
+
+
+def _entropy(log_probs: tf.Tensor) -> tf.Tensor:
+    return -tf.reduce_sum(tf.exp(log_probs) * log_probs, axis=-1)
 
 
 def _through_softmax(values: tf.Tensor, probs: tf.Tensor) -> tf.Tensor:

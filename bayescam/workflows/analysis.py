@@ -16,11 +16,12 @@ from bayescam.uncertainty import check_draws
 from bayescam.uncertainty.decomposition import entropies
 from bayescam.uncertainty.intervals import interval_of
 from bayescam.workflows.folders import package_versions
+from bayescam.workflows.progress import ProgressReport, progress_bars
 
 if TYPE_CHECKING:
     import tf_keras
 
-    from bayescam.explain import CamExplainer, CamMethod, Target
+    from bayescam.explain import CamExplainer, MapMethod, Target
     from bayescam.models import ModelEnsemble
 
 __all__ = [
@@ -55,9 +56,10 @@ def analyze(
     num_samples: int = 100,
     seed: int = 0,
     targets: Literal["all"] | Sequence[str | int] = "all",
-    method: CamMethod = "gradcam",
+    method: MapMethod = "gradcam",
     target_layer: str | Sequence[str] | None = None,
     batch_size: int = 32,
+    progress: bool = False,
 ) -> xr.Dataset:
     """Return draws of the logits and of the class activation maps of images.
 
@@ -73,11 +75,14 @@ def analyze(
         targets: what the maps explain: logits of classes, by name or index, "all" of them by
             default; "mel - nv" (a contrast), "probability(mel)", "log_odds(mel)",
             "predictive_entropy" or "mutual_information" (where in the image is the doubt?).
-        method: one of `bayescam.explain.CAM_METHODS`, each with its paper there; "gradcam"
-            (Selvaraju et al. 2017, equations 1 and 2) by default.
+        method: one of `bayescam.explain.MAP_METHODS`, each with its paper there; "gradcam"
+            (Selvaraju et al. 2017, equations 1 and 2) by default. "scorecam", "smoothgrad" and
+            "integrated_gradients" need many passes for each image.
         target_layer: name of the layer whose maps are weighted; by default the last maps before
-            the head's pooling. Several names are explained in one pass.
+            the head's pooling. Several names are explained in one pass. The last two methods have
+            none: they explain pixels, and their `cam` holds sums over cells of 32x32.
         batch_size: images at a time.
+        progress: show bars on standard error.
 
     Returns:
         `logits` (draw, image, class) and `cam` (draw, image, target, row, column), float32; maps
@@ -100,7 +105,8 @@ def analyze(
         method=method,
         target_layer=target_layer,
     )
-    parts = list(_explain_batches(explainer, images, batch_size))
+    with progress_bars(shown=progress) as report:
+        parts = list(_explain_batches(explainer, images, batch_size, report))
     return _name_axes(model, explainer, parts)
 
 
@@ -110,7 +116,7 @@ def make_explainer(
     num_samples: int,
     seed: int,
     targets: Literal["all"] | Sequence[str | int] = "all",
-    method: CamMethod = "gradcam",
+    method: MapMethod = "gradcam",
     target_layer: str | Sequence[str] | None = None,
 ) -> CamExplainer:
     """Return the function from images to draws of logits and maps; arguments as in `analyze`."""
@@ -167,14 +173,17 @@ def explained_targets(
     )
 
 
-def explain_padded(explainer: CamExplainer, images: Array, batch_size: int) -> CamDraws:
+def explain_padded(
+    explainer: CamExplainer, images: Array, batch_size: int, report: ProgressReport
+) -> CamDraws:
     """Return the draws of at most `batch_size` images, computed as a full batch.
 
-    One shape of batch is traced once, whereas every new one costs about a forward pass.
+    One shape of batch is traced once, whereas every new one costs about a forward pass. Methods
+    that need many passes for each image are told of as "passes", and do without.
     """
     count = len(images)
-    if count == batch_size:
-        return explainer(images)
+    if count == batch_size or explainer.one_by_one:
+        return explainer(images, report=lambda done, total: report("passes", done, total, ""))
     padded = np.concatenate([images, np.repeat(images[:1], batch_size - count, axis=0)])
     full = explainer(padded)
     layers = {name: maps[:, :count] for name, maps in full.layers.items()}
@@ -233,12 +242,13 @@ def summarize_logits(
     return pd.DataFrame(columns).astype({"predicted": "str"})
 
 
-def _explain_batches(explainer: CamExplainer, images: Array, batch_size: int) -> Iterator[CamDraws]:
-    if len(images) <= batch_size:
-        yield explainer(images)
-        return
-    for start in range(0, len(images), batch_size):
-        yield explain_padded(explainer, images[start : start + batch_size], batch_size)
+def _explain_batches(
+    explainer: CamExplainer, images: Array, batch_size: int, report: ProgressReport
+) -> Iterator[CamDraws]:
+    size = min(batch_size, len(images))
+    for start in range(0, len(images), size):
+        yield explain_padded(explainer, images[start : start + size], size, report)
+        report("analyze", min(start + size, len(images)), len(images), "")
 
 
 def _name_axes(

@@ -12,13 +12,15 @@ from matplotlib.figure import Figure
 from scipy.special import softmax
 
 from bayescam.data import ImageLoader
-from bayescam.explain import CamExplainer, summarize_maps
+from bayescam.explain import CamExplainer, MapMethod, summarize_maps
 from bayescam.models import class_names
 from bayescam.report import (
     MapSummary,
     draw_class_densities,
     draw_map_panels,
     figure_style,
+    format_number,
+    to_text,
 )
 from bayescam.types import Array, CamDraws, InputError
 from bayescam.workflows.analysis import explain_padded, make_explainer, summarize_logits
@@ -34,7 +36,7 @@ from bayescam.workflows.folders import (
 from bayescam.workflows.progress import progress_bars
 from bayescam.workflows.runs import RunFolders, load_runs
 
-__all__ = ["explain_images"]
+__all__ = ["describe_explanations", "explain_images"]
 
 _BATCH = 8
 
@@ -46,6 +48,8 @@ def explain_images(
     out: str | os.PathLike[str],
     num_samples: int = 100,
     seed: int = 0,
+    targets: Sequence[str | int] | None = None,
+    method: MapMethod = "gradcam",
     target_layer: str | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
@@ -57,6 +61,9 @@ def explain_images(
         out: the folder to make.
         num_samples: how many posterior draws.
         seed: key of the draws.
+        targets: what the maps of every image explain; see `analyze`. By default, the logit of its
+            predicted class.
+        method: how the maps are made; see `analyze`.
         target_layer: layer whose maps are weighted; see `analyze`.
         progress: show a bar on standard error.
 
@@ -71,7 +78,12 @@ def explain_images(
     paths = [str(Path(path).expanduser().absolute()) for path in images]
     runs = load_runs(run_folders)
     explainer = make_explainer(
-        runs.model, num_samples=num_samples, seed=seed, target_layer=target_layer
+        runs.model,
+        num_samples=num_samples,
+        seed=seed,
+        targets="all" if targets is None else targets,
+        method=method,
+        target_layer=target_layer,
     )
     manifest = new_manifest(
         "explanation",
@@ -82,6 +94,8 @@ def explain_images(
         settings={
             "model": runs.fingerprint,
             "num_samples": explainer.draws.num_samples,
+            "targets": None if targets is None else [target.name for target in explainer.targets],
+            "method": explainer.method,
             "layer": explainer.target_layer,
             "images": paths,
         },
@@ -91,11 +105,11 @@ def explain_images(
     figures, tables = _figure_names(paths), []
     with work_folder(out, manifest) as folder, progress_bars(shown=progress) as report:
         for indices, batch in loader:
-            draws = explain_padded(explainer, batch, _BATCH)
+            draws = explain_padded(explainer, batch, _BATCH, report)
             table = summarize_logits(draws.logits, names)
             table.insert(0, "path", [paths[index] for index in indices])
             table.insert(1, "figure", [figures[index] for index in indices])
-            _draw_batch(table, draws, explainer, names, folder)
+            _draw_batch(table, draws, _shown_targets(table, explainer, targets), names, folder)
             tables.append(table)
             report("explain", int(indices[-1]) + 1, len(paths), "")
         if not tables:
@@ -107,6 +121,35 @@ def explain_images(
     return whole
 
 
+def describe_explanations(table: pd.DataFrame) -> str:
+    """Return the text for a terminal: the class probabilities of each image, the likeliest first.
+
+    Args:
+        table: of `explain_images`.
+    """
+    return "\n\n".join(_describe_image(row) for _, row in table.iterrows())
+
+
+def _describe_image(row: pd.Series) -> str:
+    columns = row.index[row.index.str.startswith("p_") & row.index.str.endswith("_mean")]
+    names = [column.removeprefix("p_").removesuffix("_mean") for column in columns]
+    names.sort(key=lambda name: row[f"p_{name}_mean"], reverse=True)
+    lines = pd.DataFrame(
+        {
+            "mean": [format_number(row[f"p_{name}_mean"]) for name in names],
+            "95 % interval": [
+                f"[{row[f'p_{name}_lower']:.3f}, {row[f'p_{name}_upper']:.3f}]" for name in names
+            ],
+        },
+        index=pd.Index(names, name="class"),
+    )
+    return (
+        f"{Path(row['path']).name}: {row['predicted']}, predictive entropy "
+        f"{row['predictive_entropy']:.3f} nats, mutual information "
+        f"{format_number(row['mutual_information'])} ({row['figure']})\n{to_text(lines)}"
+    )
+
+
 def _figure_names(paths: Sequence[str]) -> list[str]:
     """The stems of the images; all with their place before them where two have the same."""
     stems = [Path(path).stem for path in paths]
@@ -116,42 +159,54 @@ def _figure_names(paths: Sequence[str]) -> list[str]:
     return [f"{place:0{width}}-{stem}.png" for place, stem in enumerate(stems, start=1)]
 
 
+def _shown_targets(
+    table: pd.DataFrame, explainer: CamExplainer, targets: Sequence[str | int] | None
+) -> list[dict[str, int]]:
+    """For each image, the names of the targets that its figure shows, and their places."""
+    places = {target.name: place for place, target in enumerate(explainer.targets)}
+    if targets is None:
+        return [{predicted: places[predicted]} for predicted in table["predicted"]]
+    return [places] * len(table)
+
+
 def _draw_batch(
     table: pd.DataFrame,
     draws: CamDraws,
-    explainer: CamExplainer,
+    shown: Sequence[dict[str, int]],
     names: Sequence[str],
     folder: Path,
 ) -> None:
     statistics = summarize_maps(draws.cams)
-    places = {target.name: place for place, target in enumerate(explainer.targets)}
     probs = softmax(draws.logits.astype(np.float64), axis=-1)
-    for row, (path, figure, predicted) in enumerate(
-        zip(table["path"], table["figure"], table["predicted"], strict=True)
-    ):
-        place = row, places[predicted]
-        summary = map_summary(statistics, predicted, *place, num_samples=len(draws.cams))
-        _draw_image(folder / figure, path, probs[:, row], names, summary)
+    for row, (path, figure) in enumerate(zip(table["path"], table["figure"], strict=True)):
+        summaries = [
+            map_summary(statistics, name, row, place, num_samples=len(draws.cams))
+            for name, place in shown[row].items()
+        ]
+        _draw_image(folder / figure, path, probs[:, row], names, summaries)
 
 
 def _draw_image(
-    target: Path, path: str, probs: Array, names: Sequence[str], summary: MapSummary
+    target: Path, path: str, probs: Array, names: Sequence[str], summaries: Sequence[MapSummary]
 ) -> None:
-    """Densities above; original, mean map, its uncertainty and P(relevant) below."""
+    """Densities above; for each target original, mean map, its uncertainty and P(relevant)."""
     picture = load_picture(path)
     height = 2.9 * float(np.clip(picture.shape[0] / picture.shape[1], 0.5, 1.6)) + 0.9
+    heights = [3.0, *[height] * len(summaries)]
     with figure_style():
-        figure = Figure(figsize=(12.0, 3.0 + height), layout="constrained")
-        above, below = np.asarray(figure.subfigures(2, 1, height_ratios=[3.0, height])).ravel()
+        figure = Figure(figsize=(12.0, sum(heights)), layout="constrained")
+        parts = figure.subfigures(len(heights), 1, height_ratios=heights)
+        above, *below = np.asarray(parts).ravel()
         draw_class_densities(probs, names, ax=above.subplots(), title=Path(path).name)
-        draw_map_panels(
-            picture,
-            summary.mean,
-            summary.sd,
-            summary.p_relevant,
-            axes=list(below.subplots(1, 4)),
-            threshold=summary.threshold,
-            target=summary.target,
-            has_evidence=summary.has_evidence,
-        )
+        for part, summary in zip(below, summaries, strict=True):
+            draw_map_panels(
+                picture,
+                summary.mean,
+                summary.sd,
+                summary.p_relevant,
+                axes=list(part.subplots(1, 4)),
+                threshold=summary.threshold,
+                target=summary.target,
+                has_evidence=summary.has_evidence,
+            )
         write_atomically(target, lambda file: figure.savefig(file, format="png", dpi=130))
