@@ -155,7 +155,7 @@ def train(
             if layer.weights:
                 model.get_layer(layer.name).set_weights(layer.get_weights())
         return model, lambda rows: study.seen[:, rows]
-    model.set_weights(build(config, VARIANTS[variant]).get_weights())
+    model = build(config, VARIANTS[variant])
     labelled = images.records.assign(label=images.records[variant])
     sources = (
         training_images(model, labelled.iloc[parts[name]], views, seed)

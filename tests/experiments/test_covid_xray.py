@@ -6,6 +6,7 @@ import dataclasses
 
 import covid_data
 import covid_tables
+import covid_units
 import covid_xray as study
 import numpy as np
 import pandas as pd
@@ -14,6 +15,8 @@ import tf_keras
 from covid_data import OTHER, VARIANTS, Config, Images, cut_folds, parts_of_fold
 from covid_tables import LOCAL_SCORES, MAPS, Pooled, Sampled
 from PIL import Image
+from rich.console import Console
+from scipy.special import softmax
 from sklearn.metrics import roc_auc_score
 
 import bayescam as bc
@@ -137,6 +140,31 @@ def test_finished_folds_are_kept_and_another_configuration_is_refused(finished, 
     assert all(path.stat().st_mtime_ns == time for path, time in written.items())
     with pytest.raises(bc.InputError, match="of another configuration; give another --out"):
         study.main(dataclasses.replace(config, num_views=2), out)
+
+
+def test_a_fine_tuned_network_is_judged_as_it_is_kept(config, images, tmp_path):
+    tuned = dataclasses.replace(config, fine_tune_layers=3, epochs=1)
+    opened = covid_units.open_study(tuned, images, tmp_path, Console(quiet=True))
+    unit = covid_units.run_unit(opened, "corrected", 0, 0)
+    model = bc.load_model(tmp_path / "corrected.keras")
+    start = covid_units.build(tuned, VARIANTS["corrected"])
+    changed = [
+        layer.name
+        for layer in model.layers
+        if any(
+            not np.array_equal(new, old)
+            for new, old in zip(
+                layer.get_weights(), start.get_layer(layer.name).get_weights(), strict=True
+            )
+        )
+    ]
+    assert any("conv" in name for name in changed)
+    pixels = bc.load_images(images.records["path"].iloc[unit["test"]], (32, 32))
+    for place in (0, 1, 2):
+        seen = images.view(place, unit["test"], pixels)
+        logits = bc.draw_posterior(model, 6, seed=0).logits(seen)
+        probs = softmax(logits.astype(np.float64), axis=-1).mean(axis=0)
+        np.testing.assert_allclose(unit["probs"][place], probs, atol=1e-4)
 
 
 def test_no_patient_is_trained_on_and_tested(images, config):
