@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import tf_keras
 from covid_data import VIEWS, Images
-from covid_tables import Interval
+from covid_pooling import Interval
+from covid_tables import AREA, AUC, DRAWS, OWN_AUC
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.special import softmax
@@ -122,24 +123,22 @@ def draw_verdict(intervals: dict[str, dict[str, Interval]]) -> Figure:
     """
     energy = {
         "maps": "energy in the lungs: maps",
-        "draws (credible)": "energy in the lungs: maps of draws (credible interval)",
+        "draws (credible)": DRAWS,
         "centred Gaussian": "energy in the lungs: centred Gaussian",
         "mean training mask": "energy in the lungs: mean training mask",
         "random weights": "energy in the lungs: random weights",
-        "lungs, share of the image": "lungs, share of the image",
+        AREA: AREA,
     }
     model = {
-        VIEWS[0]: "AUC of COVID-19",
-        VIEWS[1]: f"{VIEWS[1]}: AUC of COVID-19",
-        VIEWS[2]: f"{VIEWS[2]}: AUC of COVID-19",
-        "other findings of its own source": (
-            "AUC of COVID-19 against other findings of its own source"
-        ),
+        VIEWS[0]: AUC,
+        VIEWS[1]: f"{VIEWS[1]}: {AUC}",
+        VIEWS[2]: f"{VIEWS[2]}: {AUC}",
+        "against other findings\nof its own source": OWN_AUC,
     }
     probes = {view: f"{view}: linear probe, AUC" for view in VIEWS[:3]}
     panels = {
         "energy of the maps in the lungs": energy,
-        "AUC of COVID-19": model,
+        AUC: model,
         "AUC, trained anew for each view": probes,
     }
     with figure_style():

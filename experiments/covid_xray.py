@@ -37,7 +37,8 @@ import pandas as pd
 import tf_keras
 from covid_data import VARIANTS, Config, keep_config, read_images
 from covid_figures import draw_examples, draw_verdict, explain_files
-from covid_tables import Sampled, pool, probe_variant, score_variant, table_of, verdict
+from covid_pooling import Sampled, pool
+from covid_tables import probe_variant, score_variant, table_of, verdict
 from covid_units import Study, open_study, run_unit
 from help_format import HelpFormat
 from rich.console import Console

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import covid_data
+import covid_pooling
 import covid_tables
 import covid_units
 import covid_xray as study
@@ -13,7 +14,8 @@ import pandas as pd
 import pytest
 import tf_keras
 from covid_data import OTHER, VARIANTS, Config, Images, cut_folds, parts_of_fold
-from covid_tables import LOCAL_SCORES, MAPS, Pooled, Sampled
+from covid_pooling import Pooled, Sampled
+from covid_units import LOCAL_SCORES, MAPS
 from PIL import Image
 from rich.console import Console
 from scipy.special import softmax
@@ -201,7 +203,7 @@ def test_scores_of_seeds_are_averaged_resample_by_resample():
     """Two seeds with opposite errors: each varies, their mean does not."""
     resamples = np.random.default_rng(0).normal(0.7, 0.1, 500)
     seeds = [Sampled(0.7, resamples), Sampled(0.7, 1.4 - resamples)]
-    mean = covid_tables.mean_over_seeds([0, 1], lambda seed: seeds[seed])
+    mean = covid_pooling.mean_over_seeds([0, 1], lambda seed: seeds[seed])
     np.testing.assert_allclose(mean.interval(), 0.7)
     assert seeds[0].interval()[1] < 0.55
     np.testing.assert_allclose((seeds[0] - seeds[0]).interval(), 0.0)
@@ -219,7 +221,7 @@ def test_folds_come_back_in_the_order_of_the_records():
             "draw_energy": np.array(masked) + np.zeros((3, 1)),
         }
 
-    pooled: Pooled = covid_tables.pool([unit([4, 1], [4]), unit([0, 3], [3, 0])])
+    pooled: Pooled = covid_pooling.pool([unit([4, 1], [4]), unit([0, 3], [3, 0])])
     np.testing.assert_array_equal(pooled.rows, [0, 1, 3, 4])
     np.testing.assert_array_equal(pooled.probs[2, :, 1], [0, 1, 3, 4])
     np.testing.assert_array_equal(pooled.foreign_probs[:, 1], [0, 3, 9, 12])
