@@ -101,7 +101,9 @@ def draw_examples(
                 ax.imshow(color_overlay(pixels[i], cams[i], colormap="jet")[1])
                 k = int(mean[i].argmax())
                 words = f"{draws['class'].to_numpy()[k]} {mean[i, k]:.2f}"
-                if masks[i].any() and cams[i].max() > 0:
+                if cams[i].max() <= 0:
+                    words += ", no positive evidence"
+                elif masks[i].any():
                     share = energy_in_masks(cams[i : i + 1], masks[i : i + 1])[0]
                     words += f", {share:.0%} in the lungs"
                 ax.set_xlabel(words)
@@ -123,11 +125,11 @@ def draw_verdict(intervals: dict[str, dict[str, Interval]]) -> Figure:
     """
     energy = {
         "maps": "energy in the lungs: maps",
-        "draws (credible)": DRAWS,
+        "maps of draws\n(credible interval)": DRAWS,
         "centred Gaussian": "energy in the lungs: centred Gaussian",
         "mean training mask": "energy in the lungs: mean training mask",
         "random weights": "energy in the lungs: random weights",
-        AREA: AREA,
+        "share of the image": AREA,
     }
     model = {
         VIEWS[0]: AUC,
@@ -137,18 +139,19 @@ def draw_verdict(intervals: dict[str, dict[str, Interval]]) -> Figure:
     }
     probes = {view: f"{view}: linear probe, AUC" for view in VIEWS[:3]}
     panels = {
-        "energy of the maps in the lungs": energy,
+        "energy in the lungs": energy,
         AUC: model,
-        "AUC, trained anew for each view": probes,
+        "AUC, trained anew": probes,
     }
     with figure_style():
-        figure = Figure(figsize=(11.0, 3.3), layout="constrained")
+        figure = Figure(figsize=(12.0, 3.4), layout="constrained")
         for ax, (title, rows) in zip(figure.subplots(1, 3), panels.items(), strict=True):
             draw_rows(ax, rows, intervals)
             ax.set_title(title, loc="left")
         for ax in figure.axes[1:]:
+            ax.set_xlim(0, 1.02)
             ax.axvline(0.5, color="#999999", linewidth=0.8, linestyle=":")
-        figure.axes[2].set_xlabel("as published: which collection; corrected: COVID-19")
+        figure.axes[2].set_xlabel("as published: which collection?\ncorrected: COVID-19?")
         handles, labels = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=2)
     return figure
@@ -170,5 +173,5 @@ def draw_rows(ax: Axes, rows: dict[str, str], intervals: dict[str, dict[str, Int
         )
     ax.set_yticks(range(len(rows) - 1, -1, -1), list(rows))
     ax.set_ylim(-0.5, len(rows) - 0.5)
-    ax.set_xlim(0, 1.02)
+    ax.set_xlim(0, None)
     ax.grid(axis="x", color="#dddddd", linewidth=0.6)
