@@ -31,7 +31,12 @@ if TYPE_CHECKING:
     from bayescam.explain.faithfulness import Road, deletion, insertion, road
     from bayescam.explain.gaussian_maps import gaussian_quantiles, gaussian_statistics, prob_above
     from bayescam.explain.infidelity_score import Infidelity, infidelity
-    from bayescam.explain.localization import Localization, judge_localization, tune_threshold
+    from bayescam.explain.localization import (
+        Localization,
+        energy_in_masks,
+        judge_localization,
+        tune_threshold,
+    )
     from bayescam.explain.localization_baselines import (
         MaskedMaps,
         centred_gaussian,
@@ -93,6 +98,7 @@ __all__ = [
     "compare_maps",
     "deletion",
     "draws_enough",
+    "energy_in_masks",
     "excursion_probability",
     "excursion_set",
     "explanation_modes",
@@ -157,7 +163,12 @@ __getattr__, __dir__ = lazy_names(
             "prob_above",
         ),
         "bayescam.explain.infidelity_score": ("Infidelity", "infidelity"),
-        "bayescam.explain.localization": ("Localization", "judge_localization", "tune_threshold"),
+        "bayescam.explain.localization": (
+            "Localization",
+            "energy_in_masks",
+            "judge_localization",
+            "tune_threshold",
+        ),
         "bayescam.explain.localization_baselines": (
             "MaskedMaps",
             "centred_gaussian",
@@ -165,7 +176,7 @@ __getattr__, __dir__ = lazy_names(
         ),
         "bayescam.explain.map_error": ("DrawsEnough", "MapErrors", "draws_enough", "map_errors"),
         "bayescam.explain.masks": ("mean_mask",),
-        "bayescam.explain.methods": ("CAM_METHODS", "CamMethod", "MAP_METHODS", "MapMethod"),
+        "bayescam.explain.methods": ("CAM_METHODS", "MAP_METHODS", "CamMethod", "MapMethod"),
         "bayescam.explain.modes": ("ExplanationModes", "explanation_modes"),
         "bayescam.explain.peaks": ("PeakDistribution", "peak_distribution"),
         "bayescam.explain.perturbation": ("PerturbationCurve",),

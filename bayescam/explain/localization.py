@@ -17,7 +17,7 @@ from bayescam.explain.masks import check_masks
 from bayescam.explain.resizing import cell_weights, check_maps
 from bayescam.types import Array, InputError
 
-__all__ = ["Localization", "judge_localization", "tune_threshold"]
+__all__ = ["Localization", "energy_in_masks", "judge_localization", "tune_threshold"]
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,29 @@ def judge_localization(
     )
 
 
+def energy_in_masks(maps: Array, masks: Sequence[Array]) -> Array:
+    """Returns the `energy` of `judge_localization` alone, (..., N), without looking at pixels.
+
+    So it suits draws, of which there are many. NaN where a map has no positive evidence.
+
+    Args:
+        maps: (..., N, h, w), signed and unnormalised.
+        masks: N masks (H, W), nonzero inside.
+
+    Raises:
+        InputError: If maps or masks do not fit.
+
+    Example:
+        >>> lesion = np.array([[[0, 0, 0], [0, 1, 1], [0, 0, 0]]])
+        >>> energy_in_masks(np.ones((1, 3, 3)), lesion).round(3)
+        array([0.222])
+    """
+    array = check_maps(maps)
+    inside, outside = _sums(array, check_masks(masks, array.shape[-3]))
+    with np.errstate(invalid="ignore"):
+        return np.asarray(inside / (inside + outside))
+
+
 def tune_threshold(maps: Array, masks: Sequence[Array]) -> float:
     """Returns the share of the peak with the largest mean IoU, a multiple of 1 / 256.
 
@@ -122,13 +145,19 @@ def _at(iou: Array, level: Array) -> Array:
 
 def _energy(maps: Array, masks: Sequence[Array]) -> tuple[Array, Array, Array]:
     """Share of the energy inside, its enrichment, and the background ratio, (..., N) each."""
+    inside, outside = _sums(maps, masks)
+    area = np.array([mask.mean() for mask in masks])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        energy = inside / (inside + outside)
+        return energy, energy / area, (outside / (1.0 - area)) / (inside / area)
+
+
+def _sums(maps: Array, masks: Sequence[Array]) -> tuple[Array, Array]:
+    """Sums of the positive parts of resized maps inside and outside the masks, (..., N) each."""
     shape = maps.shape[-2:]
     positive = np.maximum(maps, 0).astype(np.float64)
     inside, outside = (
         np.einsum("...nij,nij->...n", positive, [cell_weights(part, shape) for part in parts])
         for parts in ([mask * 1.0 for mask in masks], [1.0 - mask for mask in masks])
     )
-    area = np.array([mask.mean() for mask in masks])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        energy = inside / (inside + outside)
-        return energy, energy / area, (outside / (1.0 - area)) / (inside / area)
+    return inside, outside

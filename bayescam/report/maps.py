@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bayescam.types import InputError
 
-__all__ = ["MapMode", "draw_map_panels", "scale_map", "upsample_map"]
+__all__ = ["MapMode", "check_image", "draw_map_panels", "scale_map", "upsample_map"]
 
 MapMode = Literal["relu", "signed"]
 
@@ -65,7 +65,7 @@ def draw_map_panels(
         InputError: shapes that do not fit, negative `sd_map`, `p_relevant` outside [0, 1], or not
             four axes.
     """
-    picture = _check_image(image)
+    picture = check_image(image)
     mean, sd, relevant = _check_maps(mean_map, sd_map, p_relevant)
     if len(axes) != 4:
         raise InputError(f"`axes` must be four axes; got {len(axes)}.")
@@ -178,7 +178,8 @@ def _draw_outline(axes: Sequence[Axes], mask: NDArray[np.float64], size: tuple[i
         ax.contour(inside, [0.5], colors="white", linewidths=1.0)
 
 
-def _check_image(image: ArrayLike) -> NDArray[np.uint8]:
+def check_image(image: ArrayLike) -> NDArray[np.uint8]:
+    """The image as uint8, (H, W, 3) or (H, W), or a line on what is wrong with it."""
     array = np.asarray(image)
     if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3))):
         raise InputError(f"`image` must have shape (H, W, 3) or (H, W); got {array.shape}.")

@@ -9,6 +9,7 @@ from bayescam.explain import (
     MaskedMaps,
     centred_gaussian,
     class_maps,
+    energy_in_masks,
     judge_beside_baselines,
     judge_localization,
     mean_and_sd,
@@ -72,6 +73,8 @@ def test_a_map_without_positive_evidence_is_flagged():
         assert getattr(scores, name)[:2].tolist() == [0.0, 0.0]
     for name in ("energy", "enrichment", "background_ratio"):
         assert np.isnan(getattr(scores, name)).tolist() == [True, True, False]
+    energy = energy_in_masks(maps, random_masks(3, (12, 12)))
+    np.testing.assert_array_equal(energy, scores.energy)
 
 
 def test_a_mask_of_the_whole_image_has_no_background():
@@ -90,6 +93,7 @@ def test_scores_of_draws_are_those_of_each_draw_by_slow_loops():
             slow_iou = (kept & mask).sum() / (kept | mask).sum()
             assert scores.iou_tuned[s, n] == pytest.approx(slow_iou)
             energy = big[mask].sum() / big.sum()
+            assert energy_in_masks(cams, masks)[s, n] == pytest.approx(energy, rel=1e-5)
             assert scores.energy[s, n] == pytest.approx(energy, rel=1e-5)
             assert scores.enrichment[s, n] == pytest.approx(energy / mask.mean(), rel=1e-5)
             ratio = big[~mask].mean() / big[mask].mean()
