@@ -12,7 +12,12 @@ from bayescam.explain.closed_form import (
 from bayescam.explain.explainer import CamExplainer
 from bayescam.explain.faithfulness import Road, deletion, insertion, road
 from bayescam.explain.infidelity import Infidelity, infidelity
-from bayescam.explain.localization import Localization, judge_localization, tune_threshold
+from bayescam.explain.localization import (
+    Localization,
+    energy_in_masks,
+    judge_localization,
+    tune_threshold,
+)
 from bayescam.explain.localization_baselines import (
     MaskedMaps,
     centred_gaussian,
@@ -50,6 +55,7 @@ __all__ = [
     "class_maps",
     "compare_maps",
     "deletion",
+    "energy_in_masks",
     "head_layers",
     "head_randomization",
     "infidelity",

@@ -17,7 +17,7 @@ from bayescam.explain.masks import check_masks
 from bayescam.explain.resizing import cell_weights, check_maps
 from bayescam.types import Array, InputError
 
-__all__ = ["Localization", "judge_localization", "tune_threshold"]
+__all__ = ["Localization", "energy_in_masks", "judge_localization", "tune_threshold"]
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,23 @@ def judge_localization(
         *_energy(array, regions),
         has_evidence,
     )
+
+
+def energy_in_masks(maps: Array, masks: Sequence[Array]) -> Array:
+    """Returns the share of the sum of `relu(map)` inside the mask, (..., N).
+
+    It is NaN where a map has no positive evidence. Without counts of pixels it is quick enough for
+    every draw of every image.
+
+    Args:
+        maps: (..., N, h, w), signed and unnormalised.
+        masks: N masks (H, W), nonzero inside.
+
+    Raises:
+        InputError: If maps or masks do not fit.
+    """
+    array = check_maps(maps)
+    return _energy(array, check_masks(masks, array.shape[-3]))[0]
 
 
 def tune_threshold(maps: Array, masks: Sequence[Array]) -> float:
