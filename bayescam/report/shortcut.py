@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from bayescam.report.maps import scale_map, upsample_map
 from bayescam.report.style import figure_style
@@ -21,7 +21,7 @@ __all__ = ["ShortcutExamples", "draw_example", "draw_shortcut", "draw_shortcut_s
 _COLORS = {"planted": "#E8740C", "control": "#0072B2"}
 _TRAINED = {"planted": "trained with it", "control": "trained without it"}
 _OPACITY = 0.75
-_SPREAD = 0.34  # of the rows of one score, half their height
+_SPREAD, _STEP = 0.34, 0.12  # half the height of the lines of one score, and between two of them
 
 Floats = NDArray[np.float64]
 
@@ -41,7 +41,7 @@ class ShortcutExamples:
 
     images: NDArray[np.uint8]
     masks: NDArray[np.bool_]
-    labels: Sequence[str]
+    labels: ArrayLike
     maps: Mapping[str, Floats]
     probs: Mapping[str, Floats]
 
@@ -67,7 +67,7 @@ def draw_shortcut(
     with figure_style():
         num_examples = len(examples.images)
         figure = Figure(figsize=(11.0, 0.7 + 1.75 * num_examples), layout="constrained")
-        left, right = figure.subfigures(1, 2, width_ratios=(0.47, 0.53))
+        left, right = np.asarray(figure.subfigures(1, 2, width_ratios=(0.47, 0.53)))
         ax = left.subplots()
         draw_shortcut_scores(tables, ax=ax, groups=groups)
         ax.set_title(f"{artefact.replace('_', ' ')} planted in {planted_class}", loc="left")
@@ -84,7 +84,8 @@ def draw_shortcut_scores(
 ) -> Axes:
     """Draws every score of both models: a dot, a thick line over draws, a thin one over groups."""
     names = list(tables[0]["score"].unique())
-    places = np.linspace(-_SPREAD, _SPREAD, len(_COLORS) * len(tables) + 1)
+    spread = min(_SPREAD, _STEP * len(tables))
+    places = np.linspace(-spread, spread, len(_COLORS) * len(tables) + 1)
     places = np.delete(places, len(tables))  # room between the two models
     for number, model in enumerate(_COLORS):
         for seed, table in enumerate(tables):
@@ -117,7 +118,7 @@ def draw_example(
         ax.imshow(image)
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
-    axes[0].set_ylabel(examples.labels[index])
+    axes[0].set_ylabel(str(np.asarray(examples.labels)[index]))
     for ax, model in zip(axes[1:], _COLORS, strict=True):
         cam = scale_map(upsample_map(examples.maps[model][index], mask.shape))
         ax.imshow(cam, cmap=mpl.colormaps["inferno"], vmin=0, vmax=1, alpha=_OPACITY * cam)

@@ -2,22 +2,25 @@
 
 An artefact is planted in most images of one class; one head is trained on these images, another,
 the control, on the same images without it. Both are shown the same test images with and without
-the artefact. The backbone is frozen and runs once per image and version; its features are kept and
-serve every seed and both heads.
+the artefact. A frozen backbone runs once per image and version; its features are kept and serve
+every seed and both heads. Where layers are fine-tuned, as those of the phantoms' small random
+network are, each model has its own.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import tf_keras
+from numpy.typing import NDArray
 
 from bayescam.data import (
     ARTEFACTS,
@@ -49,6 +52,7 @@ from bayescam.workflows.shortcut_models import (
     ShownImages,
     both_features,
     class_codes,
+    fine_tune,
     head_draws,
     show_images,
     train_head,
@@ -62,6 +66,7 @@ from bayescam.workflows.shortcut_scores import (
 
 __all__ = ["ShortcutConfig", "ShortcutOutcome", "run_shortcut"]
 
+_PHANTOM_LAYERS = 18
 _PHANTOM_SHAPE, _SHAPE = (96, 128, 3), (224, 224, 3)
 _X_RAYS = ("chest_xray", "covid", "chexpert", "mura")
 
@@ -81,7 +86,10 @@ class ShortcutConfig:
         head: Likewise.
         input_shape: Likewise; None for (224, 224, 3), of phantoms (96, 128, 3).
         num_samples: Posterior draws.
+        fine_tune_layers: Last layers of the backbone to train after the head; None for none, or for
+            all of the phantoms' narrow VGG.
         head_epochs: Epochs of a head, at most.
+        fine_tune_epochs: Epochs of fine-tuning, at most.
         num_images: Of the phantoms.
     """
 
@@ -95,7 +103,9 @@ class ShortcutConfig:
     head: HeadKind = "flipout"
     input_shape: tuple[int, int, int] | None = None
     num_samples: int = 100
+    fine_tune_layers: int | None = None
     head_epochs: int = 40
+    fine_tune_epochs: int = 12
     num_images: int = 800
 
     @property
@@ -110,6 +120,25 @@ class ShortcutConfig:
     def shape(self) -> tuple[int, int, int]:
         """The size of images, that of phantoms where there are no data."""
         return self.input_shape or (_PHANTOM_SHAPE if self.data is None else _SHAPE)
+
+    def training(self, seed: int) -> TrainingSettings:
+        """The settings of both models; phantoms are trained as in `bayescam demo`."""
+        settings = TrainingSettings(
+            seed=seed,
+            num_views=1,
+            head_epochs=self.head_epochs,
+            fine_tune_layers=self.fine_tune_layers or 0,
+            fine_tune_epochs=self.fine_tune_epochs,
+        )
+        if self.data is not None or self.backbone != "narrow_vgg":
+            return settings
+        layers = _PHANTOM_LAYERS if self.fine_tune_layers is None else self.fine_tune_layers
+        return replace(
+            settings,
+            fine_tune_layers=layers,
+            fine_tune_learning_rate=2e-3,
+            average_decay=0.99,
+        )
 
 
 @dataclass(frozen=True)
@@ -219,25 +248,43 @@ def _run(
         fingerprint=data_fingerprint(records),
         settings={**_plain(config), "artefact": config.planted, "planted_class": planted_class},
     )
+    here = (records["split"] == "test").to_numpy()
+    test, shown = records[here].reset_index(drop=True), {}
     with work_folder(target, manifest) as folder:
-        tell(f"seed {seed}: features of {len(records)} images, without and with the artefact")
-        model = _build(config, records, seed)
-        features = both_features(model, records, config.planted, root / "features", report)
-        here = (records["split"] == "test").to_numpy()
-        test, index = records[here].reset_index(drop=True), class_names(model).index(planted_class)
-        shown: dict[str, ShownImages] = {}
         for place, name in enumerate(("planted", "control")):
-            tell(f"seed {seed}: {name}: head, draws and maps")
+            tell(f"seed {seed}, {name}: training, draws and maps of {len(test)} test images")
             model = _build(config, records, seed)
             chosen = records["planted"].to_numpy() & (name == "planted")
-            training = TrainingSettings(seed=seed, num_views=1, head_epochs=config.head_epochs)
-            train_head(model, features, records, chosen, training, report)
+            work = folder / "work" / name if config.training(seed).fine_tune_layers else None
+            seen = _train(model, config, records, chosen, seed, root, work, report)
             save_model(model, folder / f"{name}.keras")
             draws = head_draws(model, config.num_samples, 2 * seed + place)
-            seen = features[:, here]
+            index = class_names(model).index(planted_class)
             shown[name] = show_images(draws, seen, test, config.planted, index, report)
         _write(folder, shown, model, test, config.planted, planted_class, seed)
         write_table(folder / "records.parquet", records)
+        shutil.rmtree(folder / "work", ignore_errors=True)
+
+
+def _train(
+    model: tf_keras.Model,
+    config: ShortcutConfig,
+    records: pd.DataFrame,
+    chosen: NDArray[np.bool_],
+    seed: int,
+    root: Path,
+    work: Path | None,
+    report: ProgressReport,
+) -> Array:
+    """Train a model in place and return the features of both versions of the test images."""
+    here, training = (records["split"] == "test").to_numpy(), config.training(seed)
+    if work is None:
+        features = both_features(model, records, config.planted, root / "features", report)
+        train_head(model, features, records, chosen, training, report)
+        return features[:, here]
+    fine_tune(model, records, chosen, config.planted, training, work, report)
+    test = records[here].reset_index(drop=True)
+    return both_features(model, test, config.planted, None, report)
 
 
 def _write(
@@ -273,7 +320,7 @@ def _write(
     )
 
 
-def _save(path: Path, arrays: dict[str, Array]) -> None:
+def _save(path: Path, arrays: dict[str, Any]) -> None:
     with path.open("wb") as file:
         np.savez_compressed(file, **arrays)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -59,7 +60,7 @@ def make_examples(
 
 def save_examples(path: Path, examples: ShortcutExamples) -> None:
     """Write examples as `.npz`, atomically."""
-    arrays = {
+    arrays: dict[str, Any] = {
         "images": examples.images,
         "masks": examples.masks,
         "labels": np.asarray(examples.labels, dtype=str),

@@ -22,14 +22,22 @@ from bayescam.inference.features import (
     weights_fingerprint,
 )
 from bayescam.inference.split import split_network
-from bayescam.inference.training import TrainingSettings, fit_head
+from bayescam.inference.training import TrainingSettings, fit_classifier, fit_head
 from bayescam.models import class_names
 from bayescam.types import Array
 from bayescam.workflows.analysis import explain_padded
 from bayescam.workflows.folders import data_fingerprint
 from bayescam.workflows.progress import ProgressReport
 
-__all__ = ["ShownImages", "both_features", "class_codes", "head_draws", "show_images", "train_head"]
+__all__ = [
+    "ShownImages",
+    "both_features",
+    "class_codes",
+    "fine_tune",
+    "head_draws",
+    "show_images",
+    "train_head",
+]
 
 _BATCH = 32
 
@@ -56,29 +64,23 @@ def both_features(
     model: tf_keras.Model,
     records: pd.DataFrame,
     artefact: Artefact,
-    folder: Path,
+    folder: Path | None,
     report: ProgressReport,
 ) -> Array:
-    """Return what the backbone makes of all images, without and with the artefact, (2, N, F).
+    """Return what the backbone makes of images without and with the artefact, (2, N, F).
 
-    They are kept in `folder`, for any split of the same images; a call that was interrupted
-    carries on.
+    With a `folder` they are kept there, for any split of the same images; a call that was
+    interrupted carries on.
     """
     split = split_network(model)
-
-    def batches(view: int, indices: Array) -> Iterator[tuple[Array, Array]]:
-        for batch in planted_batches(records, artefact, model.input_shape[1:], indices=indices):
-            yield batch.indices, batch.planted if view else batch.plain
-
-    identity = data_fingerprint(records.assign(split=None))
     below = split.graph.between(split.graph.input, split.features)
     weights = weights_fingerprint([weight for step in below for weight in step.layer.weights])
     return cache_features(
         split.prefix(split.features),
-        TrainingImages(batches, class_codes(model, records), identity),
+        _images(model, records, artefact, None),
         shape=split.graph.item_shape(split.features),
         num_views=2,
-        path=folder / "features.npy",
+        path=None if folder is None else folder / "features.npy",
         key=f"{model.name} {model.input_shape} {weights} {artefact}",
         report=report,
     ).values
@@ -95,11 +97,26 @@ def train_head(
     """Train the head of a model in place; images that are `chosen` (N,) have the artefact."""
     labels = class_codes(model, records)
     rows = [np.flatnonzero(records["split"] == name) for name in ("train", "val")]
-    train, val = (
-        FeatureCache(features[chosen[part].astype(int), part][np.newaxis]) for part in rows
-    )
+    train, val = (FeatureCache(features[chosen[r].astype(int), r][np.newaxis]) for r in rows)
     codes = (labels[rows[0]], labels[rows[1]])
     fit_head(model, (train, val), codes, settings=settings, report=report)
+
+
+def fine_tune(
+    model: tf_keras.Model,
+    records: pd.DataFrame,
+    chosen: NDArray[np.bool_],
+    artefact: Artefact,
+    settings: TrainingSettings,
+    work_dir: Path,
+    report: ProgressReport,
+) -> None:
+    """Train head and last layers in place; images that are `chosen` (N,) have the artefact."""
+    train, val = (
+        _images(model, records[inside].reset_index(drop=True), artefact, chosen[inside])
+        for inside in ((records["split"] == name).to_numpy() for name in ("train", "val"))
+    )
+    fit_classifier(model, train, val, settings=settings, work_dir=work_dir, report=report)
 
 
 def head_draws(model: tf_keras.Model, num_samples: int, seed: int) -> PosteriorDraws:
@@ -143,3 +160,24 @@ def class_codes(model: tf_keras.Model, records: pd.DataFrame) -> NDArray[np.int6
     """Return the class numbers (N,)."""
     codes = pd.Index(class_names(model)).get_indexer(pd.Index(records["label"]))
     return codes.astype(np.int64)
+
+
+def _images(
+    model: tf_keras.Model,
+    records: pd.DataFrame,
+    artefact: Artefact,
+    chosen: NDArray[np.bool_] | None,
+) -> TrainingImages:
+    """Images with the artefact where `chosen`; without a choice, a view without and one with it."""
+
+    def batches(view: int, indices: Array) -> Iterator[tuple[Array, Array]]:
+        for batch in planted_batches(records, artefact, model.input_shape[1:], indices=indices):
+            with_it = np.full(len(batch.indices), view == 1)
+            if chosen is not None:
+                with_it = chosen[batch.indices]
+            mixed = np.where(with_it[:, None, None, None], batch.planted, batch.plain)
+            yield batch.indices, mixed
+
+    choice = "both" if chosen is None else np.packbits(chosen).tobytes().hex()
+    identity = f"{data_fingerprint(records.assign(split=None))} {artefact} {choice}"
+    return TrainingImages(batches, class_codes(model, records), identity)

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from bayescam.report import format_interval
+from bayescam.report import format_interval, to_text
 from bayescam.uncertainty import bootstrap_means, credible_interval
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "MODELS",
     "compare_models",
     "decision_scores",
+    "describe_outcome",
     "is_found",
     "map_scores",
     "shown_table",
@@ -127,12 +128,22 @@ def is_found(table: pd.DataFrame) -> bool:
 def shown_table(table: pd.DataFrame) -> pd.DataFrame:
     """Return one row per score and a column per model, intervals over draws and over groups."""
     cells = [
-        format_interval(row.estimate, row.draws_lower, row.draws_upper)
-        + f" [{row.groups_lower:.3f}, {row.groups_upper:.3f}]"
-        for row in table.itertuples()
+        f"{format_interval(estimate, *draws)} [{lower:.3f}, {upper:.3f}]"
+        for estimate, *draws, lower, upper in table[["estimate", *_BOUNDS]].to_numpy(np.float64)
     ]
     wide = table.assign(cell=cells).pivot(index="score", columns="model", values="cell")
     return wide.loc[table["score"].unique(), list(MODELS)].rename_axis(columns=None)
+
+
+def describe_outcome(table: pd.DataFrame) -> str:
+    """Return the table as text, how to read it, and the verdict."""
+    verdict = "is found" if is_found(table) else "is NOT found"
+    return (
+        f"{to_text(shown_table(table))}\n"
+        "mean over draws and test images [95 % of the draws] [95 %, groups resampled]\n"
+        f"the shortcut {verdict}: energy on the artefact and both decision changes are "
+        f"{'all' if is_found(table) else 'not all'} above the control by both intervals"
+    )
 
 
 def _summarize(values: Floats, groups: ArrayLike, level: float, seed: int) -> dict[str, float]:
