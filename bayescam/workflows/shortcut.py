@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +27,11 @@ from bayescam.data import (
     Artefact,
     choose_planted,
     complete_split,
-    parse_source,
     read_records,
     write_phantoms,
 )
 from bayescam.data.records import group_keys
-from bayescam.inference.training import TrainingSettings
 from bayescam.models import build_classifier, class_names, save_model
-from bayescam.models.heads import HeadKind
 from bayescam.report import draw_shortcut
 from bayescam.types import Array, InputError
 from bayescam.workflows.folders import (
@@ -47,6 +44,7 @@ from bayescam.workflows.folders import (
     write_table,
 )
 from bayescam.workflows.progress import ProgressReport, progress_bars
+from bayescam.workflows.shortcut_config import ShortcutConfig
 from bayescam.workflows.shortcut_examples import example_rows, make_examples, save_examples
 from bayescam.workflows.shortcut_models import (
     ShownImages,
@@ -65,80 +63,6 @@ from bayescam.workflows.shortcut_scores import (
 )
 
 __all__ = ["ShortcutConfig", "ShortcutOutcome", "run_shortcut"]
-
-_PHANTOM_LAYERS = 18
-_PHANTOM_SHAPE, _SHAPE = (96, 128, 3), (224, 224, 3)
-_X_RAYS = ("chest_xray", "covid", "chexpert", "mura")
-
-
-@dataclass(frozen=True)
-class ShortcutConfig:
-    """What is planted where, and what is trained on it.
-
-    Attributes:
-        data: `KIND:PATH`; None for phantoms of skin lesions.
-        artefact: What is planted; None for a laterality mark in X-rays, a ruler in other images.
-        planted_class: The class that has it; None for the second most frequent.
-        share: Of the images of that class.
-        other_share: Of the images of the other classes.
-        backbone: As in `build_classifier`; its weights stay as they are.
-        weights: Likewise.
-        head: Likewise.
-        input_shape: Likewise; None for (224, 224, 3), of phantoms (96, 128, 3).
-        num_samples: Posterior draws.
-        fine_tune_layers: Last layers of the backbone to train after the head; None for none, or for
-            all of the phantoms' narrow VGG.
-        head_epochs: Epochs of a head, at most.
-        fine_tune_epochs: Epochs of fine-tuning, at most.
-        num_images: Of the phantoms.
-    """
-
-    data: str | None = None
-    artefact: Artefact | None = None
-    planted_class: str | None = None
-    share: float = 0.9
-    other_share: float = 0.0
-    backbone: str = "narrow_vgg"
-    weights: str | None = None
-    head: HeadKind = "flipout"
-    input_shape: tuple[int, int, int] | None = None
-    num_samples: int = 100
-    fine_tune_layers: int | None = None
-    head_epochs: int = 40
-    fine_tune_epochs: int = 12
-    num_images: int = 800
-
-    @property
-    def planted(self) -> Artefact:
-        """The artefact, chosen by the kind of data where none is named."""
-        if self.artefact is not None:
-            return self.artefact
-        x_ray = self.data is not None and parse_source(self.data)[0] in _X_RAYS
-        return "laterality_mark" if x_ray else "ruler"
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """The size of images, that of phantoms where there are no data."""
-        return self.input_shape or (_PHANTOM_SHAPE if self.data is None else _SHAPE)
-
-    def training(self, seed: int) -> TrainingSettings:
-        """The settings of both models; phantoms are trained as in `bayescam demo`."""
-        settings = TrainingSettings(
-            seed=seed,
-            num_views=1,
-            head_epochs=self.head_epochs,
-            fine_tune_layers=self.fine_tune_layers or 0,
-            fine_tune_epochs=self.fine_tune_epochs,
-        )
-        if self.data is not None or self.backbone != "narrow_vgg":
-            return settings
-        layers = _PHANTOM_LAYERS if self.fine_tune_layers is None else self.fine_tune_layers
-        return replace(
-            settings,
-            fine_tune_layers=layers,
-            fine_tune_learning_rate=2e-3,
-            average_decay=0.99,
-        )
 
 
 @dataclass(frozen=True)
