@@ -493,12 +493,6 @@ def shortcut(
         tuple[int, int] | None,
         typer.Option(metavar="H W", help="Size of images.  [default: 224 224; phantoms 96 128]"),
     ] = None,
-    fine_tune_layers: Annotated[
-        int | None,
-        typer.Option(
-            min=0, help="Last layers of the backbone to train.  [default: 0; of phantoms, all]"
-        ),
-    ] = None,
     num_samples: NumSamples = 100,
     seed: Seed = 0,
 ) -> None:
@@ -517,7 +511,6 @@ def shortcut(
         weights=weights,
         head=head,
         input_shape=None if input_size is None else (*input_size, 3),
-        fine_tune_layers=fine_tune_layers,
         num_samples=num_samples,
     )
     outcome = run_shortcut(out, config, seed=seed, announce=typer.echo)

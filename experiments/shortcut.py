@@ -34,6 +34,7 @@ from bayescam.uncertainty import bootstrap_means
 from bayescam.workflows.analysis import explain_padded
 from bayescam.workflows.shortcut import ShortcutConfig, ShortcutOutcome, run_shortcut
 from bayescam.workflows.shortcut_examples import load_examples
+from bayescam.workflows.shortcut_models import head_draws
 from bayescam.workflows.shortcut_scores import DECISIVE, shown_table
 
 BATCH = 32
@@ -109,7 +110,7 @@ def predicted_maps(
     model: object, images: Array, masks: Array, labels: Array
 ) -> tuple[Array, Array]:
     """Energy in the masks of the predicted class's mean map, and whether it is right, (N,) each."""
-    explainer = CamExplainer(bc.draw_posterior(model, 100))
+    explainer = CamExplainer(head_draws(model, 100, 0))
     energy, right = [], []
     for start in range(0, len(images), BATCH):
         rows = slice(start, start + BATCH)

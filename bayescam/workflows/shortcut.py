@@ -179,7 +179,7 @@ def _run(
             tell(f"seed {seed}, {name}: training, draws and maps of {len(test)} test images")
             model = _build(config, records, seed)
             chosen = records["planted"].to_numpy() & (name == "planted")
-            work = folder / "work" / name if config.training(seed).fine_tune_layers else None
+            work = folder / "work" / name if config.settings(seed).fine_tune_layers else None
             seen = _train(model, config, records, chosen, seed, root, work, report)
             save_model(model, folder / f"{name}.keras")
             draws = head_draws(model, config.num_samples, 2 * seed + place)
@@ -201,7 +201,7 @@ def _train(
     report: ProgressReport,
 ) -> Array:
     """Train a model in place and return the features of both versions of the test images."""
-    here, training = (records["split"] == "test").to_numpy(), config.training(seed)
+    here, training = (records["split"] == "test").to_numpy(), config.settings(seed)
     if work is None:
         features = both_features(model, records, config.planted, root / "features", report)
         train_head(model, features, records, chosen, training, report)

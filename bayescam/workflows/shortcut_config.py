@@ -10,7 +10,13 @@ from bayescam.models.heads import HeadKind
 
 __all__ = ["ShortcutConfig"]
 
-_PHANTOM_LAYERS = 18
+_PHANTOM_TRAINING = TrainingSettings(
+    head_epochs=3,
+    fine_tune_layers=18,
+    fine_tune_epochs=12,
+    fine_tune_learning_rate=2e-3,
+    average_decay=0.99,
+)
 _PHANTOM_SHAPE, _SHAPE = (96, 128, 3), (224, 224, 3)
 _X_RAYS = ("chest_xray", "covid", "chexpert", "mura")
 
@@ -30,10 +36,8 @@ class ShortcutConfig:
         head: Likewise.
         input_shape: Likewise; None for (224, 224, 3), of phantoms (96, 128, 3).
         num_samples: Posterior draws.
-        fine_tune_layers: Last layers of the backbone to train after the head; None for none, or for
-            all of the phantoms' narrow VGG.
-        head_epochs: Epochs of a head, at most.
-        fine_tune_epochs: Epochs of fine-tuning, at most.
+        training: How both models are trained; None for a head on frozen features, or for phantoms,
+            whose small network has random weights, as in `bayescam demo`.
         num_images: Of the phantoms.
     """
 
@@ -47,9 +51,7 @@ class ShortcutConfig:
     head: HeadKind = "flipout"
     input_shape: tuple[int, int, int] | None = None
     num_samples: int = 100
-    fine_tune_layers: int | None = None
-    head_epochs: int = 40
-    fine_tune_epochs: int = 12
+    training: TrainingSettings | None = None
     num_images: int = 800
 
     @property
@@ -65,21 +67,7 @@ class ShortcutConfig:
         """The size of images, that of phantoms where there are no data."""
         return self.input_shape or (_PHANTOM_SHAPE if self.data is None else _SHAPE)
 
-    def training(self, seed: int) -> TrainingSettings:
-        """The settings of both models; phantoms are trained as in `bayescam demo`."""
-        settings = TrainingSettings(
-            seed=seed,
-            num_views=1,
-            head_epochs=self.head_epochs,
-            fine_tune_layers=self.fine_tune_layers or 0,
-            fine_tune_epochs=self.fine_tune_epochs,
-        )
-        if self.data is not None or self.backbone != "narrow_vgg":
-            return settings
-        layers = _PHANTOM_LAYERS if self.fine_tune_layers is None else self.fine_tune_layers
-        return replace(
-            settings,
-            fine_tune_layers=layers,
-            fine_tune_learning_rate=2e-3,
-            average_decay=0.99,
-        )
+    def settings(self, seed: int) -> TrainingSettings:
+        """How both models are trained with a seed, on one view of each image."""
+        default = _PHANTOM_TRAINING if self.data is None else TrainingSettings()
+        return replace(self.training or default, seed=seed, num_views=1)

@@ -7,7 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import shortcut as study
 
+from bayescam.data import load_images, load_mask, planted_batches, write_phantoms
+from bayescam.explain import CamExplainer
+from bayescam.inference import draw_posterior
+from bayescam.inference.training import TrainingSettings
+from bayescam.models import load_model
+from bayescam.report import upsample_map
 from bayescam.types import InputError
 from bayescam.workflows.shortcut import ShortcutConfig, run_shortcut
 from bayescam.workflows.shortcut_scores import (
@@ -17,12 +24,8 @@ from bayescam.workflows.shortcut_scores import (
     map_scores,
 )
 
-CONFIG = ShortcutConfig(
-    artefact="colour_patch",
-    planted_class="nv",
-    input_shape=(48, 64, 3),
-    num_samples=20,
-    num_images=160,
+TRAINING = TrainingSettings(
+    head_epochs=60, head_learning_rate=2e-2, average_decay=0.9, patience=20, kl_warmup_epochs=0
 )
 
 
@@ -90,45 +93,99 @@ def test_a_map_without_evidence_is_left_out_and_counted() -> None:
 
 
 @pytest.fixture(scope="module")
-def outcome(tmp_path_factory):
+def config(tmp_path_factory):
+    root = write_phantoms(tmp_path_factory.mktemp("chest"), kind="chest", num_images=200, seed=0)
+    return ShortcutConfig(
+        data=f"chest_xray:{root}", head="dense", input_shape=(64, 64, 3), training=TRAINING
+    )
+
+
+@pytest.fixture(scope="module")
+def outcome(config, tmp_path_factory):
     root = tmp_path_factory.mktemp("shortcut")
-    return root, run_shortcut(root, CONFIG, progress=False)
+    return root, run_shortcut(root, config, progress=False)
 
 
 def test_a_planted_shortcut_is_found_and_the_control_is_clean(outcome) -> None:
     _, found = outcome
+    assert found.planted_class == "NORMAL"  # 30 % of the phantoms
     assert found.found, found.table.to_string()
-    rows = found.table.set_index(["score", "model"])["estimate"]
-    accuracy = ("accuracy, artefact as in training", "accuracy, no artefact")
-    drop = [rows[name, "planted"] for name in accuracy]
-    assert drop[0] - drop[1] > 0.2
-    steady = [rows[name, "control"] for name in accuracy]
-    assert abs(steady[0] - steady[1]) < 0.15
+    rows = found.table.set_index(["score", "model"])
+    named, none = "accuracy, artefact as in training", "accuracy, no artefact"
+    difference = rows.loc[(named, "planted"), "groups_lower"]
+    assert difference > rows.loc[(none, "planted"), "estimate"] + 0.2
+    clean = rows.loc[(none, "control")]
+    assert clean["groups_lower"] < rows.loc[(named, "control"), "estimate"] < clean["groups_upper"]
 
 
 def test_the_folder_says_what_was_done(outcome) -> None:
     _, found = outcome
     records = pd.read_parquet(found.folder / "records.parquet")
-    share = records.groupby(["split", records["label"] == "nv"])["planted"].mean()
-    assert (share[:, False] == 0).all()
-    np.testing.assert_allclose(share[:, True], 0.9, atol=0.05)
+    of_class = records["label"] == "NORMAL"
+    assert not records["planted"][~of_class].any()
+    for _, part in records[of_class].groupby("split"):
+        assert part["planted"].sum() == round(0.9 * len(part))
     with np.load(found.folder / "scores.npz") as scores:
         energy = scores["planted/map energy on the artefact"]
-    assert energy.shape == (20, (records["split"] == "test").sum())
+    assert energy.shape == (1, (records["split"] == "test").sum())  # no draws of a dense head
     row = found.table.set_index(["score", "model"]).loc["map energy on the artefact", "planted"]
     assert np.nanmean(energy) == pytest.approx(row["estimate"], rel=1e-3)
     assert (found.folder / "shortcut.png").stat().st_size > 20_000
-    assert {path.name for path in found.folder.glob("*.keras")} == {
-        "planted.keras",
-        "control.keras",
-    }
+    assert not list(found.folder.glob("work*"))
 
 
-def test_a_second_call_reads_what_is_there_and_another_study_is_refused(outcome) -> None:
+def test_energy_and_decisions_are_those_of_the_saved_model(outcome) -> None:
+    _, found = outcome
+    records = pd.read_parquet(found.folder / "records.parquet")
+    test = records[records["split"] == "test"].reset_index(drop=True)
+    model = load_model(found.folder / "planted.keras")
+    (batch,) = planted_batches(test, "laterality_mark", (64, 64, 3), batch_size=len(test))
+    explained = CamExplainer(draw_posterior(model, 1), targets=[0])(batch.planted)
+    maps = np.maximum(explained.cams[0, :, 0], 0)
+    energy = []
+    for cam, mask in zip(maps, batch.masks, strict=True):
+        enlarged = upsample_map(cam, (64, 64))
+        energy.append(enlarged[mask].sum() / enlarged.sum())
+    before = model.predict(batch.plain.astype(np.float32), verbose=0).argmax(axis=1)
+    after = explained.logits[0].argmax(axis=1)
+    labels = (test["label"] == "PNEUMONIA").to_numpy(int)
+    with np.load(found.folder / "scores.npz") as scores:
+        np.testing.assert_allclose(
+            scores["planted/map energy on the artefact"][0], energy, rtol=1e-3, atol=1e-5
+        )
+        changed = scores["planted/decision changes when it is added"][0]
+        seen = np.where(test["planted"], after, before) == labels
+        np.testing.assert_array_equal(scores["planted/accuracy, artefact as in training"][0], seen)
+    np.testing.assert_array_equal(changed[labels == 1], (before != after)[labels == 1])
+    assert np.isnan(changed[labels == 0]).all()
+
+
+def test_a_second_call_reads_what_is_there_and_another_study_is_refused(outcome, config) -> None:
     root, found = outcome
     lines: list[str] = []
-    again = run_shortcut(root, CONFIG, progress=False, announce=lines.append)
+    again = run_shortcut(root, config, progress=False, announce=lines.append)
     assert lines == []
     pd.testing.assert_frame_equal(again.table, found.table)
     with pytest.raises(InputError, match="holds a study with share 0.9, not 0.5: give another"):
-        run_shortcut(root, replace(CONFIG, share=0.5), progress=False)
+        run_shortcut(root, replace(config, share=0.5), progress=False)
+
+
+def test_the_study_reads_the_seeds_and_blacks_out_the_lungs(outcome, config, capsys) -> None:
+    root, found = outcome
+    table = study.main(config, root, [0], lungs=True)
+    shown = capsys.readouterr().out
+    assert "the shortcut is found in 1 of 1 seeds" in shown
+    assert "accuracy, lungs blacked out" in shown
+    assert table.drop(columns="seed").equals(found.table)
+    records = pd.read_parquet(found.folder / "records.parquet")
+    test = records[records["split"] == "test"]
+    images = load_images(test["path"], (64, 64))
+    lungs = np.stack([load_mask(path, (64, 64)) for path in test["mask_path"]])
+    model = load_model(found.folder / "control.keras")
+    labels = (test["label"] == "PNEUMONIA").to_numpy(int)
+    images[lungs] = 0
+    right = model.predict(images.astype(np.float32), verbose=0).argmax(axis=1) == labels
+    judged = study.judge_lungs(found.folder, "control")
+    assert judged["accuracy, lungs blacked out"][0] == pytest.approx(right.mean())
+    assert judged["area outside the lungs"][0] == pytest.approx(1 - lungs.mean())
+    assert 0 < judged["map energy outside the lungs"][0] < 1
