@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -20,6 +21,10 @@ __all__ = ["ShortcutExamples", "draw_example", "draw_shortcut", "draw_shortcut_s
 
 _COLORS = {"planted": "#E8740C", "control": "#0072B2"}
 _TRAINED = {"planted": "trained with it", "control": "trained without it"}
+_LINES: dict[str, dict[str, Any]] = {
+    "draws": {"linewidth": 4.0, "alpha": 0.35},
+    "groups": {"linewidth": 0.9},
+}
 _OPACITY = 0.75
 _SPREAD, _STEP = 0.34, 0.12  # half the height of the lines of one score, and between two of them
 
@@ -66,7 +71,7 @@ def draw_shortcut(
     """
     with figure_style():
         num_examples = len(examples.images)
-        figure = Figure(figsize=(11.0, 0.7 + 1.75 * num_examples), layout="constrained")
+        figure = Figure(figsize=(11.0, 0.8 + 1.6 * num_examples), layout="constrained")
         left, right = np.asarray(figure.subfigures(1, 2, width_ratios=(0.47, 0.53)))
         ax = left.subplots()
         draw_shortcut_scores(tables, ax=ax, groups=groups)
@@ -82,7 +87,7 @@ def draw_shortcut(
 def draw_shortcut_scores(
     tables: Sequence[pd.DataFrame], *, ax: Axes, groups: str = "groups"
 ) -> Axes:
-    """Draws every score of both models: a dot, a thick line over draws, a thin one over groups."""
+    """Draws every score of both models: a dot, a pale line over draws, a thin one over groups."""
     names = list(tables[0]["score"].unique())
     spread = min(_SPREAD, _STEP * len(tables))
     places = np.linspace(-spread, spread, len(_COLORS) * len(tables) + 1)
@@ -91,15 +96,10 @@ def draw_shortcut_scores(
         for seed, table in enumerate(tables):
             rows = table[table["model"] == model].set_index("score").loc[names]
             heights = np.arange(len(names)) + places[number * len(tables) + seed]
-            for kind, width in (("groups", 0.9), ("draws", 2.6)):
-                ax.hlines(
-                    heights,
-                    rows[f"{kind}_lower"],
-                    rows[f"{kind}_upper"],
-                    color=_COLORS[model],
-                    linewidth=width,
-                )
-            ax.plot(rows["estimate"], heights, "o", color=_COLORS[model], markersize=3.2)
+            for kind, look in _LINES.items():
+                ends = rows[f"{kind}_lower"], rows[f"{kind}_upper"]
+                ax.hlines(heights, *ends, color=_COLORS[model], **look)
+            ax.plot(rows["estimate"], heights, "o", color=_COLORS[model], markersize=2.8)
     ax.set_yticks(range(len(names)), [_broken(name) for name in names])
     ax.set(xlim=(-0.01, 1.01), ylim=(len(names) - 0.5, -0.5), xlabel="share")
     ax.tick_params(axis="y", length=0)
@@ -141,11 +141,11 @@ def _draw_key(ax: Axes, num_seeds: int, groups: str) -> None:
     grey = "#444444"
     entries = [
         *(
-            Line2D([], [], color=color, marker="o", markersize=3.2, label=_TRAINED[model])
+            Line2D([], [], color=color, marker="o", markersize=2.8, label=_TRAINED[model])
             for model, color in _COLORS.items()
         ),
-        Line2D([], [], color=grey, linewidth=2.6, label="95 % of the draws"),
-        Line2D([], [], color=grey, linewidth=0.9, label=f"95 %, {groups} resampled"),
+        Line2D([], [], color=grey, label="95 % of the draws", **_LINES["draws"]),
+        Line2D([], [], color=grey, label=f"95 %, {groups} resampled", **_LINES["groups"]),
     ]
     if num_seeds > 1:
         ax.set_xlabel(f"share ({num_seeds} seeds, one line each)")
