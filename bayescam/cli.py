@@ -494,6 +494,74 @@ def explain(
     typer.echo(f"figures and explanations.csv: {out}")
 
 
+@app.command()
+def shortcut(
+    out: Out = Path("shortcut"),
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="KIND:PATH", help="Data set.  [default: synthetic skin lesions]"),
+    ] = None,
+    artefact: Annotated[
+        Literal["ruler", "colour_patch", "laterality_mark"] | None,
+        typer.Option(
+            help="What is planted.  [default: laterality_mark in X-rays, ruler in other images]"
+        ),
+    ] = None,
+    planted_class: Annotated[
+        str | None,
+        typer.Option(metavar="CLASS", help="Where.  [default: the second most frequent class]"),
+    ] = None,
+    share: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of that class that has it.")
+    ] = 0.9,
+    other_share: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the other classes that has it.")
+    ] = 0.0,
+    backbone: Annotated[str, typer.Option(help="As in bayescam train.")] = "narrow_vgg",
+    head: Annotated[
+        Literal[
+            "flipout",
+            "reparameterization",
+            "local_reparameterization",
+            "dropout",
+            "ensemble",
+            "laplace",
+            "dense",
+        ],
+        typer.Option(help="Kind of head."),
+    ] = "flipout",
+    weights: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Backbone weights: a file, or imagenet.")
+    ] = None,
+    input_size: Annotated[
+        tuple[int, int] | None,
+        typer.Option(metavar="H W", help="Size of images.  [default: 224 224; phantoms 96 128]"),
+    ] = None,
+    num_samples: NumSamples = 100,
+    seed: Seed = 0,
+) -> None:
+    """Plant an artefact in one class, and show whether the classifier leans on it and where."""
+    _load_tensorflow()
+    from bayescam.workflows.shortcut import ShortcutConfig, run_shortcut
+    from bayescam.workflows.shortcut_scores import describe_outcome
+
+    config = ShortcutConfig(
+        data=data,
+        artefact=artefact,
+        planted_class=planted_class,
+        share=share,
+        other_share=other_share,
+        backbone=backbone,
+        weights=weights,
+        head=head,
+        input_shape=None if input_size is None else (*input_size, 3),
+        num_samples=num_samples,
+    )
+    outcome = run_shortcut(out, config, seed=seed, announce=typer.echo)
+    typer.echo(describe_outcome(outcome.table))
+    typer.echo(f"figure and table: {outcome.folder}")
+
+
 def _load_tensorflow() -> None:
     """Import TensorFlow without its start-up lines, which no setting silences."""
     sys.stderr.flush()

@@ -14,7 +14,17 @@ import pytest
 
 from bayescam.cli import main
 
-COMMANDS = ("demo", "phantoms", "audit", "train", "analyze", "evaluate", "report", "explain")
+COMMANDS = (
+    "demo",
+    "phantoms",
+    "audit",
+    "train",
+    "analyze",
+    "evaluate",
+    "report",
+    "explain",
+    "shortcut",
+)
 
 
 def call(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -59,6 +69,8 @@ def test_help_is_quick_and_loads_no_tensorflow() -> None:
         (["audit", "ham1000:x"], "Did you mean ham10000:x?"),
         (["audit", "folder:nowhere"], "nowhere"),
         (["phantoms", "skin", "x", "--num-images", "3"], "--num-images"),
+        (["shortcut", "--artefact", "scar"], "'scar' is not one of"),
+        (["shortcut", "--share", "1.5"], "--share"),
     ],
 )
 def test_bad_use_is_one_line_and_code_2(arguments: list[str], message: str, capsys) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bayescam.report.referral import draw_missed_silently, draw_risk_coverage
     from bayescam.report.ridges import draw_ridges
     from bayescam.report.sets import draw_class_coverage, draw_set_sizes
+    from bayescam.report.shortcut import ShortcutExamples, draw_shortcut, draw_shortcut_scores
     from bayescam.report.style import class_colors, figure_style
     from bayescam.report.tables import (
         format_interval,
@@ -40,6 +41,7 @@ __all__ = [
     "MapMode",
     "MapSummary",
     "ReportFigure",
+    "ShortcutExamples",
     "build_case",
     "class_colors",
     "color_overlay",
@@ -55,6 +57,8 @@ __all__ = [
     "draw_ridges",
     "draw_risk_coverage",
     "draw_set_sizes",
+    "draw_shortcut",
+    "draw_shortcut_scores",
     "encode_figure",
     "figure_style",
     "format_interval",
@@ -86,6 +90,7 @@ __getattr__, __dir__ = lazy_names(
         f"{__name__}.referral": ("draw_missed_silently", "draw_risk_coverage"),
         f"{__name__}.ridges": ("draw_ridges",),
         f"{__name__}.sets": ("draw_class_coverage", "draw_set_sizes"),
+        f"{__name__}.shortcut": ("ShortcutExamples", "draw_shortcut", "draw_shortcut_scores"),
         f"{__name__}.style": ("class_colors", "figure_style"),
         f"{__name__}.tables": (
             "format_interval",

@@ -241,3 +241,14 @@ def test_what_does_not_fit_is_refused_in_one_line(change, message):
     given = {"maps": np.ones((2, 4, 4)), "masks": np.ones((2, 8, 8)), "threshold": 0.5, **change}
     with pytest.raises(InputError, match=message):
         judge_localization(given.pop("maps"), given.pop("masks"), **given)
+
+
+def test_energy_alone_is_that_of_the_whole_judgement():
+    rng = np.random.default_rng(5)
+    maps, masks = rng.normal(size=(3, 4, 5, 6)), rng.random((4, 20, 30)) < 0.3
+    maps[1, 2] = -1.0  # no positive evidence
+    judged = judge_localization(maps, masks, threshold=0.5).energy
+    energy = energy_in_masks(maps, masks)
+    np.testing.assert_array_equal(energy, judged)
+    assert np.isnan(energy[1, 2])
+    assert np.isnan(energy).sum() == 1
