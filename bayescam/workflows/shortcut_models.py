@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bayescam.data import Artefact, planted_batches
 from bayescam.explain import CamExplainer, energy_in_masks
-from bayescam.inference import draw_posterior
+from bayescam.inference import draw_posterior, fit_head
 from bayescam.inference.draws import PosteriorDraws, run_suffix
 from bayescam.inference.features import (
     FeatureCache,
@@ -22,7 +22,7 @@ from bayescam.inference.features import (
     weights_fingerprint,
 )
 from bayescam.inference.split import split_network
-from bayescam.inference.training import TrainingSettings, fit_classifier, fit_head
+from bayescam.inference.training import TrainingSettings, fit_classifier
 from bayescam.models import class_names
 from bayescam.types import Array
 from bayescam.workflows.analysis import explain_padded
@@ -149,7 +149,7 @@ def show_images(
     shape = draws.model.input_shape[1:]
     energies, means = [], []
     for batch in planted_batches(records, artefact, shape, batch_size=_BATCH):
-        cams = explain_padded(explainer, batch.planted, _BATCH).cams[:, :, 0]
+        cams = explain_padded(explainer, batch.planted, _BATCH, None).cams[:, :, 0]
         energies.append(energy_in_masks(cams, list(batch.masks)))
         means.append(cams.mean(axis=0))
         report("maps", int(batch.indices[-1]) + 1, len(records), "")
