@@ -12,7 +12,6 @@ from bayescam.lazy import lazy_names
 if TYPE_CHECKING:
     from bayescam.explain.agreement import overlap_agreement, rank_agreement
     from bayescam.explain.class_flips import MapVarianceSplit, split_map_variance
-    from bayescam.explain.class_maps import class_maps, mean_and_sd
     from bayescam.explain.closed_form import (
         LogitMoments,
         cam_covariance,
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
     from bayescam.explain.modes import ExplanationModes, explanation_modes
     from bayescam.explain.peaks import PeakDistribution, peak_distribution
     from bayescam.explain.perturbation import PerturbationCurve
+    from bayescam.explain.predicted_maps import class_maps, mean_and_sd
     from bayescam.explain.randomization import cascade, head_layers, randomized, weighted_layers
     from bayescam.explain.sanity import (
         cascading_randomization,
@@ -140,7 +140,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "bayescam.explain.agreement": ("overlap_agreement", "rank_agreement"),
         "bayescam.explain.class_flips": ("MapVarianceSplit", "split_map_variance"),
-        "bayescam.explain.class_maps": ("class_maps", "mean_and_sd"),
+        "bayescam.explain.predicted_maps": ("class_maps", "mean_and_sd"),
         "bayescam.explain.closed_form": (
             "LogitMoments",
             "cam_covariance",

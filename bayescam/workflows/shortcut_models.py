@@ -149,7 +149,7 @@ def show_images(
     shape = draws.model.input_shape[1:]
     energies, means = [], []
     for batch in planted_batches(records, artefact, shape, batch_size=_BATCH):
-        cams = explain_padded(explainer, batch.planted, _BATCH, None).cams[:, :, 0]
+        cams = explain_padded(explainer, batch.planted, _BATCH, report).cams[:, :, 0]
         energies.append(energy_in_masks(cams, list(batch.masks)))
         means.append(cams.mean(axis=0))
         report("maps", int(batch.indices[-1]) + 1, len(records), "")
