@@ -104,6 +104,15 @@ class Config:
         )
 
 
+@dataclass(frozen=True)
+class Split:
+    """One lesion-disjoint split: its seed, its records by part, and the folder of its networks."""
+
+    seed: int
+    parts: dict[str, pd.DataFrame]
+    folder: Path
+
+
 def main(config: Config, output_dir: Path) -> pd.DataFrame:
     """Runs every seed that is not done yet, prints the table and returns it."""
     console = Console()
@@ -138,47 +147,42 @@ def run_seed(
     fractions = dict(zip(("train", "val", "test"), config.fractions, strict=True))
     records = bc.split_records(records, fractions=fractions, seed=seed)
     parts = {name: part.reset_index(drop=True) for name, part in records.groupby("split")}
-    folder = path.with_suffix("")
-    numbers = range(config.networks)
-    networks = [tuned_features(config, parts, seed, n, folder, console) for n in numbers]
-    shutil.rmtree(folder / "features", ignore_errors=True)  # of the frozen layers, some 20 GB
-    logits = train_heads(config, parts, networks[0], seed, console)
+    split = Split(seed, parts, path.with_suffix(""))
+    networks = [tuned_features(config, split, n, console) for n in range(config.networks)]
+    shutil.rmtree(split.folder / "features", ignore_errors=True)  # of the frozen layers, 20 GB
+    logits = train_heads(config, split, networks[0][1], console)
     tuned = [
         head_logits(model, seen_of(features, config), config, seed) for model, features in networks
     ]
     logits[TUNED_HEAD] = tuned[0]
     if config.networks > 1:
         logits[ENSEMBLE] = {
-            split: np.concatenate([made[split] for made in tuned]) for split in config.splits
+            name: np.concatenate([made[name] for made in tuned]) for name in config.splits
         }
     arrays = {
-        f"{head}/{split}": values for head, by in logits.items() for split, values in by.items()
+        f"{head}/{name}": values for head, by in logits.items() for name, values in by.items()
     }
-    for split in config.splits:
-        arrays[f"labels/{split}"] = label_codes(parts[split])
-        arrays[f"groups/{split}"] = parts[split]["group"].to_numpy(str)
+    for name in config.splits:
+        arrays[f"labels/{name}"] = label_codes(parts[name])
+        arrays[f"groups/{name}"] = parts[name]["group"].to_numpy(str)
     save_arrays(path, arrays)
 
 
 def train_heads(
-    config: Config,
-    parts: dict[str, pd.DataFrame],
-    network: tuple[tf_keras.Model, dict[str, Floats]],
-    seed: int,
-    console: Console,
+    config: Config, split: Split, features: dict[str, Floats], console: Console
 ) -> dict[str, dict[str, Floats]]:
     """Logits of every head, trained on the features of one network."""
-    tuned, features = network
-    both = (label_codes(parts["train"]), label_codes(parts["val"]))
+    fitting = features["train"], features["val"]
+    labels = label_codes(split.parts["train"]), label_codes(split.parts["val"])
     logits = {}
     for name, options in heads(config).items():
-        model = copy_backbone(tuned, config, seed, options)
-        history = bc.fit_head(
-            model, (features["train"], features["val"]), both, settings=config.training(seed)
+        model = bc.build_head(
+            fitting[0].shape[-1], class_names=CLASS_NAMES, seed=split.seed, **options
         )
+        history = bc.fit_head(model, fitting, labels, settings=config.training(split.seed))
         best = max(row["validation_log_likelihood"] for row in history)
-        console.print(f"seed {seed}: {name}: validation log-likelihood {best:.4f}")
-        logits[name] = head_logits(model, seen_of(features, config), config, seed)
+        console.print(f"seed {split.seed}: {name}: validation log-likelihood {best:.4f}")
+        logits[name] = head_logits(model, seen_of(features, config), config, split.seed)
     return logits
 
 
@@ -188,34 +192,29 @@ def seen_of(features: dict[str, Floats], config: Config) -> dict[str, Floats]:
 
 
 def tuned_features(
-    config: Config,
-    parts: dict[str, pd.DataFrame],
-    seed: int,
-    number: int,
-    folder: Path,
-    console: Console,
+    config: Config, split: Split, number: int, console: Console
 ) -> tuple[tf_keras.Model, dict[str, Floats]]:
     """A fine-tuned network and its features, made once and kept.
 
     "seen/val" and "seen/test" (4, N, F) are those of the evaluated views; the first network's
     "train" (V, N, F) and "val" (1, N, F) are for training other heads.
     """
-    home = folder / f"network_{number}"
+    home = split.folder / f"network_{number}"
     path = home / "features.npz"
     if not path.exists():
-        model, result = fine_tune(config, parts, seed, number, folder, console)
+        model, result = fine_tune(config, split, number, console)
         kept = {}
         if number == 0:
             train, val = result.head_features(config.head_views)
             kept = {"train": train.values, "val": val.values}
-        for split in config.splits:
+        for name in config.splits:
             cache = result.frozen.cache(
-                evaluated_images(model, parts[split]),
+                evaluated_images(model, split.parts[name]),
                 len(EVALUATED_VIEWS),
-                path=folder / "features" / f"seen {split}.npy",
-                report=reporter(f"seed {seed}: {split} images", console),
+                path=split.folder / "features" / f"seen {name}.npy",
+                report=reporter(f"seed {split.seed}: {name} images", console),
             )
-            kept[f"seen/{split}"] = result.frozen.to_features(cache).values
+            kept[f"seen/{name}"] = result.frozen.to_features(cache).values
         save_arrays(path, kept)
     with np.load(path, allow_pickle=False) as arrays:
         return bc.load_model(home / "model.keras"), dict(arrays)
@@ -230,15 +229,10 @@ def save_arrays(path: Path, arrays: dict[str, Any]) -> None:
 
 
 def fine_tune(
-    config: Config,
-    parts: dict[str, pd.DataFrame],
-    seed: int,
-    number: int,
-    folder: Path,
-    console: Console,
+    config: Config, split: Split, number: int, console: Console
 ) -> tuple[tf_keras.Model, FitResult]:
     """A network with a dense head, its last layers fine-tuned."""
-    own_seed = seed + 1000 * number
+    own_seed = split.seed + 1000 * number
     model = bc.build_classifier(
         config.backbone,
         class_names=CLASS_NAMES,
@@ -249,16 +243,16 @@ def fine_tune(
     )
     result = fit_classifier(
         model,
-        training_images(model, parts["train"], "skin", seed),
-        training_images(model, parts["val"], "none", seed),
+        training_images(model, split.parts["train"], "skin", split.seed),
+        training_images(model, split.parts["val"], "none", split.seed),
         settings=config.training(own_seed),
-        work_dir=folder / f"network_{number}",
-        features_dir=folder / "features",
-        report=reporter(f"seed {seed}, network {number}:", console),
+        work_dir=split.folder / f"network_{number}",
+        features_dir=split.folder / "features",
+        report=reporter(f"seed {split.seed}, network {number}:", console),
     )
     for row in result.history:
         console.print({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()})
-    bc.save_model(model, folder / f"network_{number}" / "model.keras")
+    bc.save_model(model, split.folder / f"network_{number}" / "model.keras")
     return model, result
 
 
@@ -281,23 +275,6 @@ def heads(config: Config) -> dict[str, dict[str, Any]]:
         f"flipout, prior sd {sd}": {"head": "flipout", "prior_sd": sd} for sd in config.prior_sds
     }
     return {"dense": {"head": "dense"}, **flipout}
-
-
-def copy_backbone(
-    tuned: tf_keras.Model, config: Config, seed: int, options: dict[str, Any]
-) -> tf_keras.Model:
-    """A model with a new head on the tuned backbone."""
-    model = bc.build_classifier(
-        config.backbone,
-        class_names=CLASS_NAMES,
-        input_shape=config.input_shape,
-        seed=seed,
-        **options,
-    )
-    for layer in model.layers:
-        if not layer.name.startswith(("logits", "class_logits", "standardization")):
-            layer.set_weights(tuned.get_layer(layer.name).get_weights())
-    return model
 
 
 def label_codes(records: pd.DataFrame) -> NDArray[np.int64]:
