@@ -6,7 +6,7 @@ Keys of `evaluation.json`; what was not asked for or cannot be had is null:
 
 - `schema`, `seed`, `num_samples` (draws), `class_names`, `notes` (what a reader should know),
   `reported_state` ("calibrated", or "raw" where nothing was fitted: no choice by any score; `best`
-  is an earlier name of it), `class_of_concern`.
+  is an earlier name of it), `class_of_concern` (null also where no scored image is of it).
 - `parts`: how validation groups are divided, in words, with numbers of images and groups.
 - `scored`: `split`, `num_images`, `num_groups`, `classes` (images of each).
 - `calibration`: `num_images`, `data_fingerprint`, `temperature`, `class_bias`;
@@ -124,6 +124,9 @@ def evaluate_folder(
     images = measure_images(analysis, parts.scored, fitted, reported)
     measures = summarize_measures(images, reported, analysis)
     notes = [*parts.notes, *fit_notes, *draw_notes(len(analysis.logits), measures["draws"])]
+    if concern is not None and concern not in reported.labels:
+        notes.append(f"No scored image is of {class_of_concern}: its silent misses are not known.")
+        concern = None
 
     conformal = rule = half = acting = None
     if len(parts.guaranteeing):
@@ -161,7 +164,7 @@ def evaluate_folder(
             "notes": notes,
             "reported_state": state,
             "best": state,
-            "class_of_concern": class_of_concern,
+            "class_of_concern": None if concern is None else names[concern],
             "parts": describe_parts(parts),
             "scored": {
                 "split": parts.split,
