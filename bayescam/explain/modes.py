@@ -24,6 +24,7 @@ from bayescam.types import Array, InputError
 __all__ = ["ExplanationModes", "explanation_modes"]
 
 _STARTS = 3
+_ROUNDING = 1e-5  # of directions and silhouettes: what differs by less is the same
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ def explanation_modes(
         for _ in range(num_references)
     )
     reference = max((value for value in others if np.isfinite(value)), default=-1.0)
-    return _modes(drawn, labels if best > reference else np.zeros_like(labels), best, reference)
+    several = best > reference + _ROUNDING
+    return _modes(drawn, labels if several else np.zeros_like(labels), best, reference)
 
 
 def _directions(draws: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -100,7 +102,9 @@ def _best_clustering(
 ) -> tuple[float, NDArray[np.int64]]:
     """The largest mean silhouette over numbers of clusters, NaN if none counts, and the labels."""
     best, chosen = np.nan, np.zeros(len(points), np.int64)
-    distinct = len(np.unique(points, axis=0))
+    if np.ptp(points, axis=0).max() <= _ROUNDING:
+        return best, chosen
+    distinct = len(np.unique(np.rint(points / _ROUNDING), axis=0))
     for number in range(2, min(max_modes, distinct, len(points) - 1) + 1):
         labels = KMeans(number, n_init=_STARTS, random_state=seed).fit(points).labels_
         if np.bincount(labels, minlength=number).min() < max(1.0, min_share * len(points)):

@@ -62,6 +62,18 @@ def test_a_stray_draw_is_no_mode():
     assert len(explanation_modes(mixture(labels), num_references=3).shares) == 1
 
 
+def test_draws_that_differ_in_nothing_but_strength_and_rounding_are_not_clustered():
+    """Neither they nor Gaussians like them, some of which point the other way."""
+    strength = np.random.default_rng(0).lognormal(0, 0.5, (40, 1, 1))
+    shape = np.random.default_rng(1).normal(size=(6, 6))
+    for draws in (strength * shape, (strength * shape).astype(np.float32)):
+        found = explanation_modes(draws, num_references=3)
+        assert found.shares.tolist() == [1.0]
+        assert np.isnan(found.silhouette)
+    turned = np.where(strength < 0.7, -1, 1) * strength * shape
+    assert len(explanation_modes(turned, num_references=3).shares) == 1
+
+
 @pytest.mark.parametrize("num", [2, 3, 20])
 def test_equal_draws_are_one_mode_whose_map_is_theirs(num):
     found = explanation_modes(np.broadcast_to(PLACES[0], (num, 6, 6)))
