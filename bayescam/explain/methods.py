@@ -26,6 +26,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, get_args
 
+import numpy as np
 import tensorflow as tf
 
 __all__ = [
@@ -89,9 +90,16 @@ def pooled_maps(
 
 
 def eigen_map(maps: tf.Tensor) -> tf.Tensor:
-    """Returns the projection (N, h, w) of the maps (N, h, w, C) on their first singular vector."""
+    """Returns the projection (N, h, w) of the maps (N, h, w, C) on their first singular vector.
+
+    Maps are scaled to a peak of one on the way, as squares of large ones are no floats. Of maps
+    that are not finite nothing is decomposed, and the projection is NaN.
+    """
     shape = tf.shape(maps)
-    cells = tf.reshape(maps, (shape[0], shape[1] * shape[2], shape[3]))
+    finite = tf.reduce_all(tf.math.is_finite(maps), axis=(1, 2, 3), keepdims=True)
+    peak = tf.reduce_max(tf.abs(maps), axis=(1, 2, 3), keepdims=True)
+    scaled = tf.where(finite, tf.math.divide_no_nan(maps, peak), 0.0)
+    cells = tf.reshape(scaled, (shape[0], shape[1] * shape[2], shape[3]))
     if maps.shape[1] * maps.shape[2] < maps.shape[3]:
         values, vectors = tf.linalg.eigh(tf.matmul(cells, cells, transpose_b=True))
         projected = vectors[..., -1] * tf.sqrt(tf.nn.relu(values[..., -1:]))
@@ -99,7 +107,8 @@ def eigen_map(maps: tf.Tensor) -> tf.Tensor:
         _, vectors = tf.linalg.eigh(tf.matmul(cells, cells, transpose_a=True))
         projected = tf.linalg.matvec(cells, vectors[..., -1])
     sign = tf.where(tf.reduce_sum(projected, axis=1, keepdims=True) < 0, -1.0, 1.0)
-    return tf.reshape(sign * projected, shape[:3])
+    projection = tf.reshape(sign * projected, shape[:3])
+    return tf.where(finite[..., 0], projection * peak[..., 0], np.nan)
 
 
 def combine(weights: tf.Tensor, maps: tf.Tensor) -> tf.Tensor:

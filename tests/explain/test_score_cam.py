@@ -11,7 +11,7 @@ from bayescam.inference import draw_posterior
 from bayescam.models.graph import flatten_model
 from bayescam.models.members import ModelEnsemble
 from bayescam.types import InputError
-from tests.explain.test_methods import entropy, log_softmax
+from tests.explain.test_targets import entropy, log_softmax
 from tests.networks import NAMES, images, narrow
 
 SCORES = {
