@@ -58,4 +58,7 @@ def mean_and_sd(cams: Array, target_indices: Array) -> dict[str, Array]:
             f"spread; got {np.shape(cams)}"
         )
     maps = class_maps(cams, target_indices)
-    return {"mean map": maps.mean(axis=0), "uncertainty map": maps.std(axis=0)}
+    return {
+        "mean map": maps.mean(axis=0, dtype=np.float64),
+        "uncertainty map": maps.std(axis=0, dtype=np.float64),  # 0 where all draws are equal
+    }

@@ -139,6 +139,8 @@ def test_iou_at_every_threshold_by_a_slow_loop():
         kept = scaled >= level
         expected = (kept & masks[0]).sum() / (kept | masks[0]).sum()
         assert iou[level] == pytest.approx(expected)
+    for threshold, level in ((1e-4, 1), (0.999, 255)):
+        assert judge_localization(maps, masks, threshold=threshold).iou_tuned == iou[level]
 
 
 def test_the_tuned_threshold_is_the_best_of_all_on_its_images():
@@ -216,6 +218,8 @@ def test_the_map_of_each_image_is_that_of_its_class():
     both = mean_and_sd(cams, [1, 0, 1])
     np.testing.assert_allclose(both["mean map"][2], cams[:, 2, 1].mean(axis=0), rtol=1e-6)
     np.testing.assert_allclose(both["uncertainty map"][2], cams[:, 2, 1].std(axis=0), rtol=1e-6)
+    equal = np.repeat(cams[:1], 100, axis=0)
+    assert mean_and_sd(equal, [1, 0, 1])["uncertainty map"].max() == 0  # not rounding, to be ranked
     with pytest.raises(InputError, match="`target_indices` must be 0 to 1, .*; got 2"):
         class_maps(cams, [0, 2, 1])
     with pytest.raises(InputError, match="`target_indices` must be 3 whole numbers"):

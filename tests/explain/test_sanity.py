@@ -107,6 +107,35 @@ def test_an_edge_detector_fails(model):
             assert not found[kind].differs
 
 
+def test_maps_change_where_labels_are_permuted_before_training(model):
+    """One-layer regression on the pooled maps: is there more red or more blue?"""
+    images, photos = two_discs(), two_discs(60, seed=1)
+    labels = np.sign(photos[..., 0].sum(axis=(1, 2)) - photos[..., 2].sum(axis=(1, 2)))
+    features = CamExplainer(draw_posterior(model, 2))(photos).features
+    scaled = (features - features.mean(axis=0)) / features.std(axis=0)
+    head = model.get_layer("head")
+    before = head.get_weights()
+
+    def trained_maps(labels):
+        weights = np.linalg.solve(scaled.T @ scaled + np.eye(6), scaled.T @ labels)
+        kernel = np.outer(weights / features.std(axis=0), [1, -1])
+        head.set_weights([kernel, *before[1:]])
+        return maps_of(model, images)["mean map"]
+
+    assert head.weights[0].shape == (6, 2)
+    assert "untransformed" not in head.weights[0].name
+    rng = np.random.default_rng(3)
+    try:
+        own = trained_maps(labels)
+        others = np.stack([trained_maps(rng.permutation(labels)) for _ in range(6)])
+    finally:
+        head.set_weights(before)
+    found = compare_maps(own, others)
+    assert found.differs, (found.mean, found.limit)
+    broken = edges(images)["mean map"]
+    assert not compare_maps(broken, np.stack([broken] * 6)).differs
+
+
 def test_maps_outlast_a_little_noise_and_another_seed(model):
     images = two_discs()
     noisy = noise_stability(lambda x: maps_of(model, x), images, noise_sd=3.0, num_repeats=2)
