@@ -28,7 +28,7 @@ import tf_keras
 
 from bayescam.explain.channel_weights import channel_weights, is_pooled
 from bayescam.explain.gaussian_head import gaussian_head, quadratic_form
-from bayescam.explain.targets import Target, linear_slopes
+from bayescam.explain.targets import Target, as_targets, linear_slopes
 from bayescam.inference.split import split_network
 from bayescam.types import Array, InputError, MapMoments
 
@@ -135,13 +135,7 @@ def _ingredients(
 
 def _slopes(targets: Sequence[int | Target] | None, num_classes: int) -> tf.Tensor:
     """Slopes (T, K) of logits and contrasts."""
-    chosen = range(num_classes) if targets is None else targets
-    made = [t if isinstance(t, Target) else Target.of_class(int(t)) for t in chosen]
-    wrong = [index for target in made for index in target.classes if not 0 <= index < num_classes]
-    if wrong or not made:
-        raise InputError(
-            f"`targets` must be class indices 0 to {num_classes - 1}; got {wrong or list(chosen)}"
-        )
+    made = as_targets(targets, num_classes)
     curved = [target.name for target in made if not target.is_linear]
     if curved:
         raise InputError(

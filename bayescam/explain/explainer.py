@@ -18,7 +18,7 @@ from bayescam.explain.layer_maps import LayerExplainer
 from bayescam.explain.methods import MAP_METHODS, MapMethod
 from bayescam.explain.model_explainer import ModelExplainer, PassReport
 from bayescam.explain.score_cam import ScoreCamExplainer
-from bayescam.explain.targets import Target
+from bayescam.explain.targets import Target, as_targets
 from bayescam.inference.draws import PosteriorDraws
 from bayescam.inference.posterior import EnsembleDraws, interleave
 from bayescam.types import Array, CamDraws, InputError
@@ -40,8 +40,9 @@ class CamExplainer:
         method: One of `bayescam.explain.MAP_METHODS`.
 
     Raises:
-        InputError: If a target is no class of the model, the layer cannot be explained, the method
-            does not fit it, or members of an ensemble make maps of different sizes.
+        InputError: If a target is no class of the model, no layer is named or one that cannot be
+            explained, the method does not fit it, or members of an ensemble make maps of different
+            sizes.
     """
 
     def __init__(
@@ -57,8 +58,10 @@ class CamExplainer:
             raise InputError(f"`method` must be one of {', '.join(MAP_METHODS)}; got {method!r}")
         self.draws = draws
         self.method = method
-        self.targets = _as_targets(range(num_classes) if targets is None else targets, num_classes)
+        self.targets = as_targets(targets, num_classes)
         names = (target_layer,) if isinstance(target_layer, str | None) else tuple(target_layer)
+        if not names:
+            raise InputError("`target_layer` must name at least one layer; got none")
         self._members = _explain_members(draws, self.targets, names, method)
 
     @property
@@ -190,16 +193,6 @@ def _log_mean_probs(logits: list[Array]) -> tf.Tensor:
     """Logarithms of the mean probabilities (N, K) over the draws of all members."""
     log_probs = tf.nn.log_softmax(np.concatenate(logits))
     return tf.reduce_logsumexp(log_probs, axis=0) - np.log(float(len(log_probs)))
-
-
-def _as_targets(targets: Sequence[int | Target], num_classes: int) -> tuple[Target, ...]:
-    made = tuple(t if isinstance(t, Target) else Target.of_class(int(t)) for t in targets)
-    wrong = [index for target in made for index in target.classes if not 0 <= index < num_classes]
-    if wrong or not made:
-        raise InputError(
-            f"`targets` must be class indices 0 to {num_classes - 1}; got {wrong or list(targets)}"
-        )
-    return made
 
 
 def _check_finite(maps: dict[str, Array]) -> None:

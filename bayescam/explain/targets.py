@@ -24,6 +24,7 @@ from bayescam.types import InputError
 __all__ = [
     "Target",
     "TargetKind",
+    "as_targets",
     "linear_slopes",
     "parse_target",
     "score_slopes",
@@ -103,6 +104,27 @@ def parse_target(text: str, class_names: Sequence[str]) -> Target:
         f'"{names[0]} - {names[-1]}", "probability({names[0]})", "log_odds({names[0]})", '
         f'"predictive_entropy" or "mutual_information"; got {text!r}'
     )
+
+
+def as_targets(targets: Sequence[int | Target] | None, num_classes: int) -> tuple[Target, ...]:
+    """Returns the targets; a class index stands for its logit, and None for those of all classes.
+
+    Raises:
+        InputError: If there are none, or one is of no class of the model.
+    """
+    classes = range(num_classes)
+    given = tuple(classes if targets is None else targets)
+    wrong = [
+        each
+        for target in given
+        for each in (target.classes if isinstance(target, Target) else (target,))
+        if each not in classes
+    ]
+    if wrong or not given:
+        raise InputError(
+            f"`targets` must be class indices 0 to {num_classes - 1}; got {wrong or list(given)}"
+        )
+    return tuple(t if isinstance(t, Target) else Target.of_class(int(t)) for t in given)
 
 
 def score_slopes(

@@ -87,10 +87,10 @@ def analyze(
     Returns:
         `logits` (draw, image, class) and `cam` (draw, image, target, row, column), float32; maps
         are signed, unnormalised and at the resolution of the layer. Of several layers there is
-        `cam_<layer>` with axes of its own, `row_<layer>` and `column_<layer>`. The map of an
-        uncertainty is the mean of `cam` over the draws; each draw is what it adds. Attributes:
-        `seed`, `num_samples`, `layer`, `method` and versions. The draws of an ensemble have a
-        coordinate `member`: which model each is of.
+        `cam_<layer>` with axes of its own, `row_<layer>` and `column_<layer>`; a slash in its name
+        becomes an underscore. The map of an uncertainty is the mean of `cam` over the draws; each
+        draw is what it adds. Attributes: `seed`, `num_samples`, `layer`, `method` and versions. The
+        draws of an ensemble have a coordinate `member`: which model each is of.
 
     Raises:
         InputError: if an argument does not fit; the line says which and why.
@@ -161,7 +161,7 @@ def explained_targets(
                 f'`targets` must be "all" or a list; got {targets!r}. Did you mean [{targets!r}]?'
             )
         targets = range(len(names))
-    unknown = [t for t in targets if not isinstance(t, str) and not 0 <= t < len(names)]
+    unknown = [t for t in targets if not isinstance(t, str) and t not in range(len(names))]
     if unknown or not len(targets):
         raise InputError(
             f"`targets` must be classes of the model ({', '.join(names)}) or their indices; "
@@ -264,7 +264,7 @@ def _name_axes(
     layers = explainer.target_layers
     maps = {}
     for layer in layers:
-        suffix = "" if len(layers) == 1 else f"_{layer}"
+        suffix = "" if len(layers) == 1 else f"_{layer.replace('/', '_')}"  # no path in a store
         axes = ("draw", "image", "target", f"row{suffix}", f"column{suffix}")
         maps[f"cam{suffix}"] = (axes, _join([part.layers[layer] for part in parts]))
     return xr.Dataset(

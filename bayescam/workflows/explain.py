@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from matplotlib.figure import Figure
 from scipy.special import softmax
 
 from bayescam.data import ImageLoader
-from bayescam.explain import CamExplainer, MapMethod, summarize_maps
+from bayescam.explain import CamExplainer, MapMethod, Target, summarize_maps
 from bayescam.models import class_names
 from bayescam.report import (
     MapSummary,
@@ -109,7 +110,10 @@ def explain_images(
             table = summarize_logits(draws.logits, names)
             table.insert(0, "path", [paths[index] for index in indices])
             table.insert(1, "figure", [figures[index] for index in indices])
-            _draw_batch(table, draws, _shown_targets(table, explainer, targets), names, folder)
+            shown = _shown_targets(table, explainer, targets)
+            with figure_style():
+                for name, figure in _draw_batch(table, draws, shown, names):
+                    write_atomically(folder / name, partial(figure.savefig, format="png", dpi=130))
             tables.append(table)
             report("explain", int(indices[-1]) + 1, len(paths), "")
         if not tables:
@@ -161,52 +165,62 @@ def _figure_names(paths: Sequence[str]) -> list[str]:
 
 def _shown_targets(
     table: pd.DataFrame, explainer: CamExplainer, targets: Sequence[str | int] | None
-) -> list[dict[str, int]]:
-    """For each image, the names of the targets that its figure shows, and their places."""
+) -> list[dict[int, Target]]:
+    """For each image, the targets that its figure shows, by place."""
+    if targets is not None:
+        return [dict(enumerate(explainer.targets))] * len(table)
     places = {target.name: place for place, target in enumerate(explainer.targets)}
-    if targets is None:
-        return [{predicted: places[predicted]} for predicted in table["predicted"]]
-    return [places] * len(table)
+    return [{places[name]: explainer.targets[places[name]]} for name in table["predicted"]]
 
 
 def _draw_batch(
     table: pd.DataFrame,
     draws: CamDraws,
-    shown: Sequence[dict[str, int]],
+    shown: Sequence[dict[int, Target]],
     names: Sequence[str],
-    folder: Path,
-) -> None:
+) -> Iterator[tuple[str, Figure]]:
+    """The name of each image's figure, and the figure."""
     statistics = summarize_maps(draws.cams)
     probs = softmax(draws.logits.astype(np.float64), axis=-1)
     for row, (path, figure) in enumerate(zip(table["path"], table["figure"], strict=True)):
         summaries = [
-            map_summary(statistics, name, row, place, num_samples=len(draws.cams))
-            for name, place in shown[row].items()
+            map_summary(statistics, target.name, row, place, num_samples=len(draws.cams))
+            for place, target in shown[row].items()
         ]
-        _draw_image(folder / figure, path, probs[:, row], names, summaries)
+        yield figure, _draw_image(path, probs[:, row], names, summaries, [*shown[row].values()])
 
 
 def _draw_image(
-    target: Path, path: str, probs: Array, names: Sequence[str], summaries: Sequence[MapSummary]
-) -> None:
-    """Densities above; for each target original, mean map, its uncertainty and P(relevant)."""
+    path: str,
+    probs: Array,
+    names: Sequence[str],
+    summaries: Sequence[MapSummary],
+    targets: Sequence[Target],
+) -> Figure:
+    """Densities above; for each target original, mean map, its uncertainty and P(relevant).
+
+    An uncertainty belongs to all draws together, so its map has no distribution over them: there,
+    the last two panels are of what each draw adds, and say so.
+    """
     picture = load_picture(path)
     height = 2.9 * float(np.clip(picture.shape[0] / picture.shape[1], 0.5, 1.6)) + 0.9
     heights = [3.0, *[height] * len(summaries)]
-    with figure_style():
-        figure = Figure(figsize=(12.0, sum(heights)), layout="constrained")
-        parts = figure.subfigures(len(heights), 1, height_ratios=heights)
-        above, *below = np.asarray(parts).ravel()
-        draw_class_densities(probs, names, ax=above.subplots(), title=Path(path).name)
-        for part, summary in zip(below, summaries, strict=True):
-            draw_map_panels(
-                picture,
-                summary.mean,
-                summary.sd,
-                summary.p_relevant,
-                axes=list(part.subplots(1, 4)),
-                threshold=summary.threshold,
-                target=summary.target,
-                has_evidence=summary.has_evidence,
-            )
-        write_atomically(target, lambda file: figure.savefig(file, format="png", dpi=130))
+    figure = Figure(figsize=(12.0, sum(heights)), layout="constrained")
+    parts = figure.subfigures(len(heights), 1, height_ratios=heights)
+    above, *below = np.asarray(parts).ravel()
+    draw_class_densities(probs, names, ax=above.subplots(), title=Path(path).name)
+    for part, summary, target in zip(below, summaries, targets, strict=True):
+        *_, third, fourth = draw_map_panels(
+            picture,
+            summary.mean,
+            summary.sd,
+            summary.p_relevant,
+            axes=list(part.subplots(1, 4)),
+            threshold=summary.threshold,
+            target=summary.target,
+            has_evidence=summary.has_evidence,
+        )
+        if target.is_of_all_draws:
+            third.set_title("what each draw adds (sd)")
+            fourth.set_title(f"share of draws that add > {summary.threshold:.3g}")
+    return figure

@@ -225,6 +225,8 @@ def test_any_subset_of_targets_in_any_order():
     np.testing.assert_allclose(some.cams, every.cams[:, :, [2, 0]], rtol=1e-5, atol=1e-7)
     with pytest.raises(InputError, match=r"`targets` must be class indices 0 to 2; got \[3\]"):
         CamExplainer(draws, targets=(3,))
+    with pytest.raises(InputError, match=r"`targets` must be .*; got \[1.5, 'a'\]"):
+        CamExplainer(draws, targets=(0, 1.5, "a"))
 
 
 def test_neither_batch_nor_blocks_of_draws_change_the_maps(monkeypatch):

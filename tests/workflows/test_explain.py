@@ -12,7 +12,8 @@ from PIL import Image
 import bayescam as bc
 from bayescam.cli import main
 from bayescam.data import ImageLoader
-from bayescam.types import InputError
+from bayescam.explain import Target
+from bayescam.types import CamDraws, InputError
 from bayescam.workflows.streaming import AnalysisOptions, analyze_records
 from tests.data.broken_files import write_dicom
 
@@ -69,6 +70,28 @@ def test_a_figure_has_a_row_for_each_target(
             heights.append(figure.size[1])
     row = heights[0] - 3.0 * 130
     assert heights[1] == pytest.approx(heights[0] + 2 * row, abs=3)
+
+
+def test_the_panels_of_an_uncertainty_do_not_claim_a_distribution_of_its_map(
+    picture: Path,
+) -> None:
+    """It is one map of all draws: what varies over them is what each adds."""
+    from bayescam.workflows.explain import _draw_batch
+
+    rng = np.random.default_rng(0)
+    maps = rng.normal(1.0, 0.3, (20, 1, 2, 4, 4))
+    targets = [Target.of_class(0, "a"), Target("mutual_information", (), "mutual_information")]
+    table = pd.DataFrame({"path": [str(picture)], "figure": ["one.png"]})
+    draws = CamDraws(rng.normal(size=(20, 1, 2)), {"last": maps}, np.zeros((1, 3)))
+    ((name, figure),) = _draw_batch(table, draws, [dict(enumerate(targets))], ["a", "b"])
+    assert name == "one.png"
+    first, second = (f"{maps[:, 0, t].mean(axis=0).max() / 2:.3g}" for t in range(2))
+    _, *rows = figure.subfigs
+    titles = [[ax.get_title() for ax in row.axes if ax.get_title()][2:] for row in rows]
+    assert titles == [
+        ["uncertainty of the map (sd)", f"P(map > {first})"],
+        ["what each draw adds (sd)", f"share of draws that add > {second}"],
+    ]
 
 
 @pytest.mark.parametrize(
