@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import pdist
-from scipy.stats import rankdata
 
+from bayescam.explain.comparison import standard_ranks
 from bayescam.explain.validation import check_maps, map_blocks
 from bayescam.types import Array
 
@@ -65,12 +65,9 @@ def overlap_agreement(cams: ArrayLike) -> Array:
 
 def _mean_rank_correlation(maps: NDArray[np.float64]) -> NDArray[np.float64]:
     """Of maps (S, n, cells): (n,)."""
-    ranks = rankdata(maps, axis=-1)
-    ranks -= ranks.mean(axis=-1, keepdims=True)
-    length = np.linalg.norm(ranks, axis=-1, keepdims=True)
-    unit = np.divide(ranks, length, out=np.zeros_like(ranks), where=length > 0)
-    varied = (length[..., 0] > 0).sum(axis=0).astype(np.float64)
-    together = np.square(unit.sum(axis=0)).sum(axis=-1)
+    ranks = standard_ranks(maps)
+    varied = (~np.isnan(ranks[..., 0])).sum(axis=0).astype(np.float64)
+    together = np.square(np.nansum(ranks, axis=0)).sum(axis=-1)
     pairs = varied * (varied - 1.0)
     return np.divide(together - varied, pairs, out=np.full_like(pairs, np.nan), where=pairs > 0)
 

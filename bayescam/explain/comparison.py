@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
-from bayescam.explain.resizing import check_maps
+from bayescam.explain.validation import check_image_maps
 from bayescam.types import Array, InputError
 
-__all__ = ["MapAgreement", "compare_maps", "rank_correlation"]
+__all__ = ["MapAgreement", "compare_maps", "rank_correlation", "standard_ranks"]
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,13 @@ def compare_maps(first: Array, second: Array) -> MapAgreement:
         >>> compare_maps(maps, rng.normal(size=(4, 7, 7))).differs, compare_maps(maps, maps).differs
         (True, False)
     """
-    one, other = check_maps(first, "first"), check_maps(second, "second")
+    one, other = check_image_maps(first, "first"), check_image_maps(second, "second")
     if one.ndim != 3 or len(one) < 2 or other.shape[-3:] != one.shape:
         raise InputError(
             "`first` must be maps (N, h, w) of at least two images and `second` (..., N, h, w) of "
             f"the same ones; got {one.shape} and {other.shape}"
         )
-    ranks = _standard_ranks(one)
+    ranks = standard_ranks(one.reshape(len(one), -1))
     pairs = np.triu_indices(len(one), 1)
     made = MapAgreement(rank_correlation(one, other), (ranks @ ranks.T)[pairs])
     if np.isnan(made.correlations).all() or np.isnan(made.between_images).all():
@@ -93,12 +93,16 @@ def rank_correlation(first: Array, second: Array) -> Array:
 
     Ties have the mean of their ranks.
     """
-    return np.asarray((_standard_ranks(first) * _standard_ranks(second)).sum(axis=-1))
+    ranks = (standard_ranks(maps.reshape(*maps.shape[:-2], -1)) for maps in (first, second))
+    return np.asarray(np.multiply(*ranks).sum(axis=-1))
 
 
-def _standard_ranks(maps: Array) -> Array:
-    """Ranks (..., h w) with mean 0 and sum of squares 1; NaN for a constant map."""
-    ranks = rankdata(maps.reshape(*maps.shape[:-2], -1), axis=-1)
+def standard_ranks(maps: Array) -> Array:
+    """Returns ranks with mean 0 and sum of squares 1 of maps (..., h w); NaN where one is constant.
+
+    The sum of the products of two maps is their Spearman correlation.
+    """
+    ranks = rankdata(maps, axis=-1)
     ranks -= ranks.mean(axis=-1, keepdims=True)
     norm = np.sqrt((ranks**2).sum(axis=-1, keepdims=True))
     return np.divide(ranks, norm, out=np.full_like(ranks, np.nan), where=norm > 0)

@@ -19,7 +19,8 @@ from bayescam.explain.perturbation import (
     check_images,
     class_probs,
 )
-from bayescam.explain.resizing import cell_weights, check_maps
+from bayescam.explain.resizing import cell_weights
+from bayescam.explain.validation import check_image_maps
 from bayescam.types import Array, InputError
 
 __all__ = ["Infidelity", "infidelity"]
@@ -75,7 +76,7 @@ def infidelity(
     Raises:
         InputError: If shapes do not fit or a class does not exist.
     """
-    pixels, array = check_images(images), check_maps(maps)
+    pixels, array = check_images(images), check_image_maps(maps)
     classes = check_classes(class_indices, len(pixels))
     if array.ndim > 4 or array.shape[-3] != len(pixels):
         raise InputError(

@@ -14,7 +14,8 @@ import numpy as np
 
 from bayescam.explain.mask_levels import NUM_LEVELS, count_levels, iou_by_level, otsu_level
 from bayescam.explain.masks import check_masks
-from bayescam.explain.resizing import cell_weights, check_maps
+from bayescam.explain.resizing import cell_weights
+from bayescam.explain.validation import check_image_maps
 from bayescam.types import Array, InputError
 
 __all__ = ["Localization", "energy_in_masks", "judge_localization", "tune_threshold"]
@@ -65,13 +66,13 @@ def judge_localization(
     Args:
         maps: (..., N, h, w), signed and unnormalised, of one target an image (`class_maps`).
         masks: N masks (H, W), nonzero inside; they may be of different sizes.
-        threshold: For `iou_tuned`, as a share of the map's peak, to the nearest 1 / 256:
-            `tune_threshold` of other images.
+        threshold: For `iou_tuned`, as a share of the map's peak, to the nearest 1 / 256 inside
+            (0, 1): `tune_threshold` of other images.
         image_sizes: (H, W) of the images, to refuse a mask of another size.
 
     Raises:
-        InputError: If maps or masks do not fit (`check_maps`, `check_masks`), or `threshold` is
-            no share.
+        InputError: If maps or masks do not fit (`check_image_maps`, `check_masks`), or `threshold`
+            is no share.
 
     Example:
         >>> lesion = np.array([[[0, 0, 0], [0, 1, 1], [0, 0, 0]]])
@@ -79,7 +80,7 @@ def judge_localization(
         >>> scores.iou_tuned, scores.energy, scores.enrichment
         (array([1.]), array([1.]), array([4.5]))
     """
-    array = check_maps(maps)
+    array = check_image_maps(maps)
     regions = check_masks(masks, array.shape[-3], image_sizes=image_sizes)
     if not 0.0 < threshold < 1.0:
         raise InputError(
@@ -88,7 +89,7 @@ def judge_localization(
     counts, hit_rate = count_levels(array, regions)
     has_evidence = np.asarray((array > 0).any(axis=(-2, -1)))
     iou = iou_by_level(counts)
-    tuned = np.full(iou.shape[:-1], max(1, round(threshold * NUM_LEVELS)))
+    tuned = np.full(iou.shape[:-1], np.clip(round(threshold * NUM_LEVELS), 1, NUM_LEVELS - 1))
     return Localization(
         _at(iou, otsu_level(counts)),
         _at(iou, tuned),
@@ -115,7 +116,7 @@ def energy_in_masks(maps: Array, masks: Sequence[Array]) -> Array:
         >>> energy_in_masks(np.ones((1, 3, 3)), lesion).round(3)
         array([0.222])
     """
-    array = check_maps(maps)
+    array = check_image_maps(maps)
     inside, outside = _sums(array, check_masks(masks, array.shape[-3]))
     with np.errstate(invalid="ignore"):
         return np.asarray(inside / (inside + outside))
@@ -133,7 +134,7 @@ def tune_threshold(maps: Array, masks: Sequence[Array]) -> float:
     Raises:
         InputError: If maps or masks do not fit.
     """
-    array = check_maps(maps)
+    array = check_image_maps(maps)
     counts, _ = count_levels(array, check_masks(masks, array.shape[-3]))
     mean = iou_by_level(counts).reshape(-1, NUM_LEVELS).mean(axis=0)
     return float(1 + mean[1:].argmax()) / NUM_LEVELS

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bayescam.explain.resizing import check_maps, resize_maps
+from bayescam.explain.resizing import resize_maps
+from bayescam.explain.validation import check_image_maps
 from bayescam.types import Array, InputError
 
 __all__ = [
@@ -184,7 +185,7 @@ def _own_draw(probs: Array, draws: Array, num_draws: int) -> Array:
 
 
 def _check_pair(images: Array, maps: Array) -> tuple[Array, Array]:
-    pixels, array = check_images(images), check_maps(maps)
+    pixels, array = check_images(images), check_image_maps(maps)
     if array.ndim > 4 or array.shape[-3] != len(pixels):
         raise InputError(
             f"`maps` must have shape (N, h, w) or (S, N, h, w) with N = {len(pixels)}; got "

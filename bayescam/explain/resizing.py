@@ -13,9 +13,9 @@ from functools import lru_cache
 import numpy as np
 import tensorflow as tf
 
-from bayescam.types import Array, InputError
+from bayescam.types import Array
 
-__all__ = ["cell_weights", "check_maps", "resize_maps"]
+__all__ = ["cell_weights", "resize_maps"]
 
 
 def resize_maps(maps: Array, size: Sequence[int]) -> Array:
@@ -39,24 +39,6 @@ def cell_weights(mask: Array, shape: Sequence[int]) -> Array:
     """
     rows, columns = (_bilinear(n, m) for n, m in zip(shape, mask.shape, strict=True))
     return rows.T @ mask @ columns
-
-
-def check_maps(maps: Array, name: str = "maps") -> Array:
-    """Returns maps as an array (..., N, h, w).
-
-    Raises:
-        InputError: If axes are missing or empty, or values are not finite.
-    """
-    array = np.asarray(maps)
-    if array.ndim < 3 or array.size == 0:
-        raise InputError(f"`{name}` must have shape (..., N, h, w); got {array.shape}")
-    broken = ~np.isfinite(array).all(axis=(-2, -1)).reshape(-1, array.shape[-3]).all(axis=0)
-    if broken.any():
-        raise InputError(
-            f"`{name}` must be finite; {int(broken.sum())} of {len(broken)} images have maps that "
-            f"are not, the first of them number {int(broken.argmax())}"
-        )
-    return array
 
 
 @lru_cache(maxsize=64)

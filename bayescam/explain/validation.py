@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bayescam.types import Array, InputError
 
-__all__ = ["check_maps", "check_predicted", "check_share", "map_blocks"]
+__all__ = ["check_image_maps", "check_maps", "check_predicted", "check_share", "map_blocks"]
 
 _BLOCK_VALUES = 4_000_000  # of float64, 32 MB
 
@@ -39,6 +39,24 @@ def check_maps(cams: ArrayLike, *, measure: str | None = None) -> Array:
     if measure is not None and len(array) == 1:
         raise InputError(
             f"`{measure}` compares draws, and `cams` has only one (S = 1). Take at least two."
+        )
+    return array
+
+
+def check_image_maps(maps: ArrayLike, name: str = "maps") -> Array:
+    """Maps of one target an image as an array (..., N, h, w).
+
+    Raises:
+        InputError: If axes are missing or empty, or values are not finite.
+    """
+    array = np.asarray(maps)
+    if array.ndim < 3 or array.size == 0:
+        raise InputError(f"`{name}` must have shape (..., N, h, w); got {array.shape}")
+    broken = ~np.isfinite(array).all(axis=(-2, -1)).reshape(-1, array.shape[-3]).all(axis=0)
+    if broken.any():
+        raise InputError(
+            f"`{name}` must be finite; {int(broken.sum())} of {len(broken)} images have maps that "
+            f"are not, the first of them number {int(broken.argmax())}"
         )
     return array
 
