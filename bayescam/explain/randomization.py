@@ -3,6 +3,10 @@
 The entries of each weight are permuted, so every array keeps its values, hence the scale of the
 activations and the sign of what must be positive, and loses what it learned. It is done in place,
 since whatever explains the model holds the same layers. The weights come back on any way out.
+
+The mean and sd of each feature before a head (`Standardization`) are statistics of the data, not
+learned, and stay: divided by those of others, a few features would drown the rest, and any map
+would change for that reason alone.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import tf_keras
 
 from bayescam.inference.split import split_network
 from bayescam.models.graph import Step, flatten_model
+from bayescam.models.layers import Standardization
 from bayescam.types import InputError
 
 __all__ = ["cascade", "head_layers", "randomized", "weighted_layers"]
@@ -27,25 +32,25 @@ Result = TypeVar("Result")
 def randomized(
     model: tf_keras.Model, layers: Sequence[str] | None = None, *, seed: int = 0
 ) -> Iterator[None]:
-    """Within it, the weights of some layers of a model are permuted.
+    """Within it, the learned weights of some layers of a model are permuted.
 
     Draws and explainers keep the weights that they once drew: make them anew inside.
 
     Args:
         model: A functional or `Sequential` model; changed in place and given back as it was.
-        layers: Names of layers, also of nested models; by default all that have weights.
+        layers: Names of layers, also of nested models; by default all that learn.
         seed: Of the permutations; those of a layer do not depend on the other layers.
 
     Raises:
-        InputError: If there is no such layer with weights.
+        InputError: If there is no such layer with learned weights.
     """
     by_name = _by_name(flatten_model(model).steps)
     names = list(by_name) if layers is None else list(layers)
     missing = [name for name in names if name not in by_name]
     if missing:
         raise InputError(
-            f"`layers` must name layers with weights; {missing[0]!r} is none. The last of them are "
-            f"{', '.join(list(by_name)[-8:])}"
+            f"`layers` must name layers with learned weights; {missing[0]!r} is none. The last of "
+            f"them are {', '.join(list(by_name)[-8:])}"
         )
     kept = {name: by_name[name].get_weights() for name in names}
     try:
@@ -70,7 +75,7 @@ def cascade(
     Args:
         model: As for `randomized`; given back as it was.
         explain: Called after each layer, with no argument; makes its draws anew.
-        layers: Where to stop and explain, names in any order; every layer with weights by default,
+        layers: Where to stop and explain, names in any order; every layer that learns by default,
             which is one call for each. Layers after the named ones are random there too.
         seed: Of the permutations.
 
@@ -78,13 +83,13 @@ def cascade(
         By name of the layer that was randomised last, in order from the output to the input.
 
     Raises:
-        InputError: If there is no such layer with weights.
+        InputError: If there is no such layer with learned weights.
     """
     names = weighted_layers(model)
     stops = names if layers is None else list(layers)
     missing = [name for name in stops if name not in names]
     if missing:
-        raise InputError(f"`layers` must name layers with weights; {missing[0]!r} is none")
+        raise InputError(f"`layers` must name layers with learned weights; {missing[0]!r} is none")
     made = {}
     for name in sorted(stops, key=names.index, reverse=True):
         with randomized(model, names[names.index(name) :], seed=seed):
@@ -93,18 +98,22 @@ def cascade(
 
 
 def head_layers(model: tf_keras.Model) -> list[str]:
-    """Returns the names of the layers with weights after the features, in order."""
+    """Returns the names of the layers after the features that learn, in order."""
     return list(_by_name(split_network(model).suffix))
 
 
 def weighted_layers(model: tf_keras.Model) -> list[str]:
-    """Returns the names of all layers with weights, in order from the input to the output."""
+    """Returns the names of all layers that learn, in order from the input to the output."""
     return list(_by_name(flatten_model(model).steps))
 
 
 def _by_name(steps: Sequence[Step]) -> dict[str, tf_keras.layers.Layer]:
-    """Layers with weights by name, each once, in order."""
-    layers = dict.fromkeys(step.layer for step in steps if step.layer.weights)
+    """Layers with learned weights by name, each once, in order."""
+    layers = dict.fromkeys(
+        step.layer
+        for step in steps
+        if step.layer.weights and not isinstance(step.layer, Standardization)
+    )
     made = {layer.name: layer for layer in layers}
     if len(made) < len(layers):
         raise InputError("two layers with weights have one name, in models within this one")

@@ -6,6 +6,10 @@ An explainer returns maps (N, h, w) by kind, usually the "mean map" and "uncerta
 on permuted labels, give its maps and the model's own to `compare_maps`.
 
 All images share one random head, which can be like the trained one by chance: hence repeats.
+
+The uncertainty map of a one-layer Gaussian head is `sqrt(sum_k sigma_k^2 A_k^2 / d_k^2) / Z`. Where
+training has left the sds `sigma_k` much alike, it depends on the head in scale only, and does not
+differ under a random head. That is a finding about such a map, not a fault of the test.
 """
 
 from __future__ import annotations

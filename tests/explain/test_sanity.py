@@ -14,6 +14,7 @@ from scipy.stats import spearmanr
 
 from bayescam.explain import (
     CamExplainer,
+    cam_moments,
     cascade,
     cascading_randomization,
     compare_maps,
@@ -225,14 +226,33 @@ def test_random_weights_are_the_old_ones_in_another_order(model):
 def test_the_head_is_what_follows_the_features():
     model = narrow(hidden_units=(4,))
     head = head_layers(model)
-    assert head == ["standardization", "hidden_1", "logits"]
+    assert head == ["hidden_1", "logits"]
     names = weighted_layers(model)
-    assert names[-3:] == head
+    assert names[-2:] == head
     assert names[0] == "block1_conv1"
-    with pytest.raises(InputError, match="`layers` must name layers with weights; 'pool' is none"):
+    with pytest.raises(InputError, match="name layers with learned weights; 'pool' is none"):
         randomized(model, ["pool"]).__enter__()
     with pytest.raises(InputError, match="'pool' is none"):
         cascade(model, dict, layers=["pool"])
+
+
+def test_statistics_of_the_data_stay_so_equal_sds_leave_the_uncertainty_map_as_it_was():
+    """Permuted standardisation would change that map, whatever the weights."""
+    model = narrow()
+    for weight in model.get_layer("logits").weights:
+        if "untransformed_scale" in weight.name:
+            weight.assign(np.full(weight.shape, -2.0))
+    pictures = np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3)).astype(np.float32)
+    statistics = model.get_layer("standardization").get_weights()
+
+    def explain():
+        np.testing.assert_array_equal(model.get_layer("standardization").get_weights(), statistics)
+        moments = cam_moments(model, pictures, targets=[0], target_layer="block4_conv3")
+        return {"mean map": moments.mean[:, 0], "uncertainty map": np.sqrt(moments.variance[:, 0])}
+
+    found = head_randomization(model, explain, num_repeats=3)
+    assert found["uncertainty map"].mean == pytest.approx(1)
+    assert found["mean map"].mean < 0.9
 
 
 def test_correlations_are_those_of_scipy():
