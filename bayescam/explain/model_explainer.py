@@ -78,10 +78,17 @@ class ModelExplainer(ABC):
         return 4 * num_images * int(sum(sizes))
 
     def _bytes_per_draw(self, num_images: int) -> int:
-        """Memory of one draw beside its weights: gradients and maps."""
-        rows = 1 if self._split.is_affine else num_images
+        """Memory of one draw beside its weights: gradients and maps.
+
+        A score that is not linear in the logits takes the gradients of all logits, and has its own
+        for each image.
+        """
+        num_targets, rows = len(self._targets), 1 if self._split.is_affine else num_images
+        gradients = num_targets * rows
+        if not all(target.is_linear for target in self._targets):
+            gradients = num_targets * num_images + self._split.num_classes * rows
         cells = num_images * sum(int(np.prod(shape)) for shape in self.map_shapes)
-        return 4 * len(self._targets) * (rows * self.num_features + cells)
+        return 4 * (gradients * self.num_features + num_targets * cells)
 
     def _weight_blocks(self, blocks: list[tuple[int, int]]) -> Iterator[DrawnWeights]:
         """Weights of each block of draws; a single block is drawn once and kept."""
