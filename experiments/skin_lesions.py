@@ -1,12 +1,13 @@
 """Skin lesions (HAM10000): a fine-tuned backbone, and dense and flipout heads side by side on it.
 
 The system of *Medical image analysis using probabilistic layers and Grad-CAM* (R. Kraan), on
-lesion-disjoint splits. For each split the backbone is fine-tuned with a dense head; then both
-heads are trained on the same features of that backbone, so that they differ in nothing else. The
-dense head with the mean weights of the one before and the one after is a row of its own (Wortsman
-et al., *Model soups*, ICML 2022). The backbone is fine-tuned three times (`--networks`) on
-each split, from other heads and in another order; together they are an ensemble of whole networks
-(Lakshminarayanan et al., NeurIPS 2017), and the heads stand on the first. What lies below the
+lesion-disjoint splits. For each split the backbone is fine-tuned with a dense head, every image
+with the same weight; then heads are trained on the same features of that backbone, so that they
+differ in nothing else, and with class weights, for the sake of the rare classes. The fine-tuned
+network takes the mean of its head and of a dense one that is trained after it (Wortsman et al.,
+*Model soups*, ICML 2022). The backbone is fine-tuned three times (`--networks`) on each split, from
+other heads and in another order; together they are an ensemble of whole networks
+(Lakshminarayanan et al., NeurIPS 2017), and the other heads stand on the first. What lies below the
 fine-tuned layers runs once for all.
 Evaluated images are shown in four views (mirror images, whole and enlarged), whose logits are
 averaged within each draw. Within each split, prior and calibration are chosen by cross-fitting on
@@ -68,7 +69,7 @@ EVALUATED_VIEWS = (  # share of each side that is shown, then the directions of 
 )
 BIAS_PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 1e6)
 LEAST_BALANCED_ACCURACY = 0.62
-TUNED_HEAD, MEAN_HEAD, ENSEMBLE = "dense, fine-tuned", "dense, mean of both", "networks together"
+TUNED_HEAD, ENSEMBLE = "dense, fine-tuned", "networks together"
 
 Floats = NDArray[np.float64]
 
@@ -93,11 +94,12 @@ class Config:
     seeds: tuple[int, ...] = (0, 1, 2)
     splits: tuple[str, ...] = ("val", "test")
 
-    def training(self, seed: int) -> TrainingSettings:
-        """Settings of a training."""
+    def tuning(self, seed: int) -> TrainingSettings:
+        """Settings of the fine-tuning, without class weights."""
         return TrainingSettings(
             seed=seed,
             num_views=self.num_views,
+            class_weight_power=0.0,
             fine_tune_layers=self.fine_tune_layers,
             fine_tune_epochs=self.epochs,
             fine_tune_learning_rate=self.learning_rate,
@@ -125,7 +127,7 @@ def main(config: Config, output_dir: Path) -> pd.DataFrame:
         if not path.exists():
             run_seed(config, records, seed, path, console)
         with np.load(path, allow_pickle=False) as arrays:
-            runs.append(add_mean_head(dict(arrays), config))
+            runs.append(dict(arrays))
     table = summarize_seeds(runs, config)
     table.to_csv(output_dir / "table.csv")
     print(to_markdown(table))
@@ -172,18 +174,32 @@ def train_heads(
     config: Config, split: Split, features: dict[str, Floats], console: Console
 ) -> dict[str, dict[str, Floats]]:
     """Logits of every head, trained on the features of one network."""
-    fitting = features["train"], features["val"]
-    labels = label_codes(split.parts["train"]), label_codes(split.parts["val"])
     logits = {}
     for name, options in heads(config).items():
-        model = bc.build_head(
-            fitting[0].shape[-1], class_names=CLASS_NAMES, seed=split.seed, **options
+        fitting = features["train"], features["val"]
+        model = train_head(
+            split, fitting, split.seed, f"seed {split.seed}: {name}", console, **options
         )
-        history = bc.fit_head(model, fitting, labels, settings=config.training(split.seed))
-        best = max(row["validation_log_likelihood"] for row in history)
-        console.print(f"seed {split.seed}: {name}: validation log-likelihood {best:.4f}")
         logits[name] = head_logits(model, seen_of(features, config), config, split.seed)
     return logits
+
+
+def train_head(
+    split: Split,
+    features: tuple[Any, Any],
+    seed: int,
+    what: str,
+    console: Console,
+    **options: Any,  # noqa: ANN401
+) -> tf_keras.Model:
+    """A head of `build_head`, trained with class weights on features of train and val."""
+    labels = label_codes(split.parts["train"]), label_codes(split.parts["val"])
+    size = features[1].shape[-1]
+    model = bc.build_head(size, class_names=CLASS_NAMES, seed=seed, **options)
+    history = bc.fit_head(model, features, labels, settings=TrainingSettings(seed=seed))
+    best = max(row["validation_log_likelihood"] for row in history)
+    console.print(f"{what}: validation log-likelihood {best:.4f}")
+    return model
 
 
 def seen_of(features: dict[str, Floats], config: Config) -> dict[str, Floats]:
@@ -203,10 +219,13 @@ def tuned_features(
     path = home / "features.npz"
     if not path.exists():
         model, result = fine_tune(config, split, number, console)
-        kept = {}
-        if number == 0:
-            train, val = result.head_features(config.head_views)
-            kept = {"train": train.values, "val": val.values}
+        train, val = (part.values for part in result.head_features(config.head_views))
+        what = f"seed {split.seed}, network {number}: second head"
+        own_seed = split.seed + 1000 * number
+        second = train_head(split, (train, val), own_seed, what, console, head="dense")
+        average_heads(model, second)
+        bc.save_model(model, home / "model.keras")
+        kept = {"train": train, "val": val} if number == 0 else {}
         for name in config.splits:
             cache = result.frozen.cache(
                 evaluated_images(model, split.parts[name]),
@@ -245,15 +264,29 @@ def fine_tune(
         model,
         training_images(model, split.parts["train"], "skin", split.seed),
         training_images(model, split.parts["val"], "none", split.seed),
-        settings=config.training(own_seed),
+        settings=config.tuning(own_seed),
         work_dir=split.folder / f"network_{number}",
         features_dir=split.folder / "features",
         report=reporter(f"seed {split.seed}, network {number}:", console),
     )
     for row in result.history:
         console.print({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()})
-    bc.save_model(model, split.folder / f"network_{number}" / "model.keras")
     return model, result
+
+
+def average_heads(model: tf_keras.Model, second: tf_keras.Model) -> None:
+    """Gives a network the mean of its dense head and a second one: its logits are the mean too."""
+    kernel, bias = (0.5 * (a + b) for a, b in zip(*map(affine_map, (model, second)), strict=True))
+    mean, sd = model.get_layer("standardization").get_weights()
+    model.get_layer("logits").set_weights([kernel * sd[:, np.newaxis], bias + mean @ kernel])
+
+
+def affine_map(model: tf_keras.Model) -> tuple[Floats, Floats]:
+    """Kernel (F, K) and bias (K,) of a dense head on features before they are standardised."""
+    mean, sd = model.get_layer("standardization").get_weights()
+    kernel, bias = model.get_layer("logits").get_weights()
+    kernel = np.float64(kernel) / sd[:, np.newaxis]
+    return kernel, bias - mean @ kernel
 
 
 def reporter(what: str, console: Console) -> ProgressReport:
@@ -329,7 +362,7 @@ def summarize_seeds(runs: Sequence[dict[str, Floats]], config: Config) -> pd.Dat
     and the same lesions for every head, so that the last row is a paired difference.
     """
     priors = [best_prior(run, config) for run in runs]
-    names = [TUNED_HEAD, "dense", MEAN_HEAD, *([ENSEMBLE] if config.networks > 1 else [])]
+    names = [TUNED_HEAD, "dense", *([ENSEMBLE] if config.networks > 1 else [])]
     keys_of = {name: [name] * len(runs) for name in names}
     resamples, estimates = {}, {}
     for name, keys in {**keys_of, "flipout": priors}.items():
@@ -356,15 +389,6 @@ def summarize_seeds(runs: Sequence[dict[str, Floats]], config: Config) -> pd.Dat
         table[row] = dict(zip(OVERALL_SCORES, cells, strict=True))
     chosen = ", ".join(prior.removeprefix("flipout, prior sd ") for prior in priors)
     return pd.DataFrame(table).T.rename_axis(f"mean of {len(runs)} splits; prior sd {chosen}")
-
-
-def add_mean_head(run: dict[str, Floats], config: Config) -> dict[str, Floats]:
-    """The run with the dense head whose weights are the mean of the two, so its logits are too."""
-    mean = {
-        f"{MEAN_HEAD}/{split}": 0.5 * (run[f"{TUNED_HEAD}/{split}"] + run[f"dense/{split}"])
-        for split in config.splits
-    }
-    return {**run, **mean}
 
 
 def best_prior(run: dict[str, Floats], config: Config) -> str:

@@ -134,18 +134,29 @@ def test_the_penalty_is_the_most_accurate_that_keeps_the_balanced_accuracy(monke
     assert study.choose_penalty({"labels/val": None}, "dense") == 30.0
 
 
-def test_the_mean_head_has_the_mean_weights():
+def test_the_average_of_two_heads_has_the_mean_logits():
+    """Also where each standardises the features in its own way."""
     rng = np.random.default_rng(0)
-    features = rng.normal(size=(4, 6))
-    kernels = dict(zip(("dense, fine-tuned", "dense"), rng.normal(size=(2, 6, 7)), strict=True))
-    run = {
-        f"{name}/{split}": (features @ kernel)[None]
-        for name, kernel in kernels.items()
-        for split in ("val", "test")
-    }
-    logits = study.add_mean_head(run, study.Config(data=""))[f"{study.MEAN_HEAD}/test"]
-    expected = features @ np.mean(list(kernels.values()), axis=0)
-    np.testing.assert_allclose(logits[0], expected, rtol=1e-10)
+    features = rng.normal(3.0, 2.0, size=(5, 64)).astype(np.float32)
+    network = study.bc.build_classifier(
+        "narrow_vgg",
+        class_names=study.CLASS_NAMES,
+        head="dense",
+        input_shape=(32, 32, 3),
+        seed=1,
+    )
+    second = study.bc.build_head(64, class_names=study.CLASS_NAMES, head="dense", seed=2)
+    for model in (network, second):
+        scale = rng.uniform(0.5, 2.0, 64)
+        model.get_layer("standardization").set_statistics(rng.normal(size=64), scale)
+    config, seen = study.Config(data=""), {"test": features[np.newaxis]}
+    first, other = (
+        study.head_logits(model, seen, config, 0)["test"] for model in (network, second)
+    )
+    study.average_heads(network, second)
+    mean = study.head_logits(network, seen, config, 0)["test"]
+    np.testing.assert_allclose(mean, 0.5 * (first + other), rtol=1e-4, atol=1e-5)
+    assert np.abs(first - other).max() > 0.5
 
 
 def test_the_command_line_sets_the_configuration():
