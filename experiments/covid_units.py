@@ -23,9 +23,10 @@ from bayescam.explain import (
     judge_beside_baselines,
     randomized,
 )
+from bayescam.inference import fit_head
 from bayescam.inference.draws import run_suffix
 from bayescam.inference.features import FeatureCache, cache_features
-from bayescam.inference.training import TrainingSettings, fit_classifier, fit_head
+from bayescam.inference.training import TrainingSettings, fit_classifier
 from bayescam.types import Array
 from bayescam.workflows.train import training_images
 
@@ -134,11 +135,12 @@ def train(
     study: Study, variant: str, parts: dict[str, Array], work: Path, seed: int
 ) -> tuple[tf_keras.Model, Callable[[Array], Array]]:
     """The trained network, and the function from row numbers to features (5, n, F) of `VIEWS`."""
-    config, images, model = study.config, study.images, study.models[variant]
+    config, images = study.config, study.images
     settings = TrainingSettings(
         seed=seed,
         num_views=config.num_views,
         class_weight_power=0.0,
+        head_epochs=config.head_epochs,
         fine_tune_layers=config.fine_tune_layers,
         fine_tune_epochs=config.epochs,
     )
@@ -151,6 +153,7 @@ def train(
         size = study.training.values.shape[-1]
         head = bc.build_head(size, class_names=VARIANTS[variant], head="flipout", seed=seed)
         fit_head(head, caches, labels, settings=settings)
+        model = study.models[variant]
         for layer in head.layers:
             if layer.weights:
                 model.get_layer(layer.name).set_weights(layer.get_weights())
@@ -180,16 +183,17 @@ def judge_maps(
     """Where the maps of the masked test images lie; thresholds are tuned on validation images."""
     images = study.images
     rows = {name: part[images.has_mask[part]] for name, part in parts.items()}
-    maps, randoms, draw_energy = {}, {}, np.empty((0, 0))
-    for name in ("test", "val"):
-        pixels = load_images(images.records["path"].iloc[rows[name]], images.field.shape)
-        drawn = predicted_maps(model, pixels, study.config.num_samples, seed)
-        maps[name] = drawn.mean(axis=0)
-        if name == "test":
-            draw_energy = energy_in_masks(drawn, images.masks[rows[name]])
-        with randomized(model, seed=seed):
-            found = predicted_maps(model, pixels, study.config.num_samples, seed)
-        randoms[name] = found.mean(axis=0)
+    both = np.concatenate([rows["test"], rows["val"]])
+    pixels = load_images(images.records["path"].iloc[both], images.field.shape)
+    drawn = predicted_maps(model, pixels, study.config.num_samples, seed)
+    with randomized(model, seed=seed):
+        random = predicted_maps(model, pixels, study.config.num_samples, seed)
+    place = len(rows["test"])
+    maps, randoms = (
+        dict(zip(("test", "val"), np.split(cams.mean(axis=0), [place]), strict=True))
+        for cams in (drawn, random)
+    )
+    draw_energy = energy_in_masks(drawn[:, :place], images.masks[rows["test"]])
     test, validation = (
         MaskedMaps(maps[name], images.masks[rows[name]], randoms[name]) for name in ("test", "val")
     )

@@ -151,6 +151,7 @@ def parser() -> argparse.ArgumentParser:
     study.add_argument("--weights", help='backbone weights, an .h5 file or "imagenet"')
     study.add_argument("--backbone", default=Config.backbone)
     study.add_argument("--input-shape", type=int, nargs=2, default=Config.input_shape[:2])
+    study.add_argument("--head-epochs", type=int, default=Config.head_epochs)
     study.add_argument("--fine-tune-layers", type=int, default=Config.fine_tune_layers)
     study.add_argument("--epochs", type=int, default=Config.epochs, help="of fine-tuning")
     study.add_argument("--num-views", type=int, default=Config.num_views)
