@@ -28,7 +28,9 @@ def demo(
 
 
 def shortcut(
-    out: Out = Path("shortcut"),
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder of the study, with one for each seed.")
+    ] = Path("shortcut"),
     data: Annotated[
         str | None,
         typer.Option(metavar="KIND:PATH", help="Data set.  [default: synthetic skin lesions]"),
