@@ -31,7 +31,12 @@ from bayescam.types import Array
 from bayescam.workflows.train import training_images
 
 MAPS = ("maps", "centred Gaussian", "mean training mask", "random weights")
-LOCAL_SCORES = ("energy", "enrichment", "hit_rate")
+LOCAL_SCORES = {
+    "energy": "energy in the lungs",
+    "enrichment": "enrichment in the lungs",
+    "hit_rate": "hit rate in the lungs",
+    "iou_tuned": "IoU with the lungs",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,11 +129,16 @@ def run_unit(study: Study, variant: str, seed: int, fold: int) -> dict[str, Arra
         if len(parts["foreign"]):
             results["foreign_probs"] = probs(features_of(parts["foreign"])[0])
         results |= judge_maps(study, model, parts, seed)
-        if (seed, fold) == (study.config.seeds[0], 0):
-            bc.save_model(model, study.folder / f"{variant}.keras")
+        if fold == 0:
+            bc.save_model(model, kept_model(study.folder, variant, seed))
         save_arrays(path, results)
     with np.load(path, allow_pickle=False) as arrays:
         return dict(arrays)
+
+
+def kept_model(folder: Path, variant: str, seed: int) -> Path:
+    """Where the network of the first fold of a seed is kept."""
+    return folder / f"{variant}, seed {seed}.keras"
 
 
 def train(

@@ -32,6 +32,8 @@ from bayescam.workflows.shortcut_scores import (
     map_scores,
 )
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 TRAINING = TrainingSettings(
     head_epochs=40, head_learning_rate=2e-2, average_decay=0.9, patience=20, kl_warmup_epochs=0
 )
