@@ -37,8 +37,8 @@ pytestmark = pytest.mark.usefixtures("eager")
 def config(tmp_path_factory):
     """Two sets of phantoms; those of the collection have a white bar above the lungs."""
     root = tmp_path_factory.mktemp("covid")
-    write_phantoms(root / "kermany", kind="chest", num_images=30, seed=0)
-    drawn = write_phantoms(root / "drawn", kind="chest", num_images=40, seed=1)
+    write_phantoms(root / "kermany", kind="chest", num_images=20, seed=0)
+    drawn = write_phantoms(root / "drawn", kind="chest", num_images=30, seed=1)
     records = bc.read_chest_xray(drawn, published_split=True)
     collection = root / "collection"
     (collection / "images").mkdir(parents=True)
@@ -61,9 +61,9 @@ def config(tmp_path_factory):
         kermany=str(root / "kermany"),
         backbone="narrow_vgg",
         input_shape=(32, 32, 3),
-        head_epochs=2,
+        head_epochs=1,
         num_views=1,
-        num_samples=6,
+        num_samples=4,
         folds=2,
         shown=1,
         seeds=(0,),
@@ -239,7 +239,7 @@ def test_a_fine_tuned_network_is_judged_as_it_is_kept(config, images, tmp_path):
     pixels = bc.load_images(images.records["path"].iloc[unit["test"]], (32, 32))
     for place in (0, 1, 2):
         seen = images.view(place, unit["test"], pixels)
-        logits = bc.draw_posterior(model, 6, seed=0).logits(seen)
+        logits = bc.draw_posterior(model, 4, seed=0).logits(seen)
         probs = softmax(logits.astype(np.float64), axis=-1).mean(axis=0)
         np.testing.assert_allclose(unit["probs"][place], probs, atol=1e-4)
 

@@ -35,7 +35,7 @@ from bayescam.workflows.shortcut_scores import (
 pytestmark = pytest.mark.usefixtures("eager")
 
 TRAINING = TrainingSettings(
-    head_epochs=40, head_learning_rate=2e-2, average_decay=0.9, patience=20, kl_warmup_epochs=0
+    head_epochs=25, head_learning_rate=2e-2, average_decay=0.9, patience=20, kl_warmup_epochs=0
 )
 
 
