@@ -42,6 +42,7 @@ class Config:
     weights: str | None = None
     backbone: str = "inceptionv3"
     input_shape: tuple[int, int, int] = (256, 256, 3)
+    head_epochs: int = 40
     fine_tune_layers: int = 0
     epochs: int = 12
     num_views: int = 4

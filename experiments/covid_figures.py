@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import tf_keras
+from covid_article import METHODS
 from covid_data import VIEWS, Images
 from covid_pooling import Interval
 from covid_tables import AREA, AUC, DRAWS, OWN_AUC
@@ -21,7 +22,6 @@ from bayescam.report import color_overlay, draw_overlays, figure_style
 from bayescam.types import Array
 from bayescam.uncertainty import credible_interval
 
-METHODS = {"gradcam": "Grad-CAM", "guided_gradcam_tutorial": "guided Grad-CAM of the tutorials"}
 COLORS = {"as published": "#E8740C", "corrected": "#0072B2"}
 
 

@@ -23,14 +23,20 @@ from bayescam.explain import (
     judge_beside_baselines,
     randomized,
 )
+from bayescam.inference import fit_head
 from bayescam.inference.draws import run_suffix
 from bayescam.inference.features import FeatureCache, cache_features
-from bayescam.inference.training import TrainingSettings, fit_classifier, fit_head
+from bayescam.inference.training import TrainingSettings, fit_classifier
 from bayescam.types import Array
 from bayescam.workflows.train import training_images
 
 MAPS = ("maps", "centred Gaussian", "mean training mask", "random weights")
-LOCAL_SCORES = ("energy", "enrichment", "hit_rate")
+LOCAL_SCORES = {
+    "energy": "energy in the lungs",
+    "enrichment": "enrichment in the lungs",
+    "hit_rate": "hit rate in the lungs",
+    "iou_tuned": "IoU with the lungs",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,22 +129,28 @@ def run_unit(study: Study, variant: str, seed: int, fold: int) -> dict[str, Arra
         if len(parts["foreign"]):
             results["foreign_probs"] = probs(features_of(parts["foreign"])[0])
         results |= judge_maps(study, model, parts, seed)
-        if (seed, fold) == (study.config.seeds[0], 0):
-            bc.save_model(model, study.folder / f"{variant}.keras")
+        if fold == 0:
+            bc.save_model(model, kept_model(study.folder, variant, seed))
         save_arrays(path, results)
     with np.load(path, allow_pickle=False) as arrays:
         return dict(arrays)
+
+
+def kept_model(folder: Path, variant: str, seed: int) -> Path:
+    """Where the network of the first fold of a seed is kept."""
+    return folder / f"{variant}, seed {seed}.keras"
 
 
 def train(
     study: Study, variant: str, parts: dict[str, Array], work: Path, seed: int
 ) -> tuple[tf_keras.Model, Callable[[Array], Array]]:
     """The trained network, and the function from row numbers to features (5, n, F) of `VIEWS`."""
-    config, images, model = study.config, study.images, study.models[variant]
+    config, images = study.config, study.images
     settings = TrainingSettings(
         seed=seed,
         num_views=config.num_views,
         class_weight_power=0.0,
+        head_epochs=config.head_epochs,
         fine_tune_layers=config.fine_tune_layers,
         fine_tune_epochs=config.epochs,
     )
@@ -151,6 +163,7 @@ def train(
         size = study.training.values.shape[-1]
         head = bc.build_head(size, class_names=VARIANTS[variant], head="flipout", seed=seed)
         fit_head(head, caches, labels, settings=settings)
+        model = study.models[variant]
         for layer in head.layers:
             if layer.weights:
                 model.get_layer(layer.name).set_weights(layer.get_weights())
@@ -180,16 +193,17 @@ def judge_maps(
     """Where the maps of the masked test images lie; thresholds are tuned on validation images."""
     images = study.images
     rows = {name: part[images.has_mask[part]] for name, part in parts.items()}
-    maps, randoms, draw_energy = {}, {}, np.empty((0, 0))
-    for name in ("test", "val"):
-        pixels = load_images(images.records["path"].iloc[rows[name]], images.field.shape)
-        drawn = predicted_maps(model, pixels, study.config.num_samples, seed)
-        maps[name] = drawn.mean(axis=0)
-        if name == "test":
-            draw_energy = energy_in_masks(drawn, images.masks[rows[name]])
-        with randomized(model, seed=seed):
-            found = predicted_maps(model, pixels, study.config.num_samples, seed)
-        randoms[name] = found.mean(axis=0)
+    both = np.concatenate([rows["test"], rows["val"]])
+    pixels = load_images(images.records["path"].iloc[both], images.field.shape)
+    drawn = predicted_maps(model, pixels, study.config.num_samples, seed)
+    with randomized(model, seed=seed):
+        random = predicted_maps(model, pixels, study.config.num_samples, seed)
+    place = len(rows["test"])
+    maps, randoms = (
+        dict(zip(("test", "val"), np.split(cams.mean(axis=0), [place]), strict=True))
+        for cams in (drawn, random)
+    )
+    draw_energy = energy_in_masks(drawn[:, :place], images.masks[rows["test"]])
     test, validation = (
         MaskedMaps(maps[name], images.masks[rows[name]], randoms[name]) for name in ("test", "val")
     )

@@ -4,7 +4,8 @@ The system of *Explainability and visibility into Covid-19 X-ray classifiers* (Z
 question answered by numbers. Given a model that was saved earlier, it prints class and
 probabilities of images as the article does, `0 [[0.917 0.065 0.017]]`, and draws original | heat
 map | overlay in HOT, JET and VIRIDIS at the size of each X-ray, by Grad-CAM (Selvaraju et al. 2017,
-equations 1 and 2, of the logits) and by its widely copied "guided" variant:
+equations 1 and 2, of the logits) and by its widely copied "guided" variant, and says how far the
+article's own maps (`covid_article.py`: which slips they have) are from these:
 
     python experiments/covid_xray.py --model saved_model.h5 --images a.jpg b.jpg --out runs/maps \
         --class-names COVID-19 pneumonia normal
@@ -35,11 +36,12 @@ from pathlib import Path
 
 import pandas as pd
 import tf_keras
+from covid_article import METHODS, agreement, compare_slips
 from covid_data import VARIANTS, Config, keep_config, read_images
 from covid_figures import draw_examples, draw_verdict, explain_files
 from covid_pooling import Sampled, pool
 from covid_tables import probe_variant, score_variant, table_of, verdict
-from covid_units import Study, open_study, run_unit
+from covid_units import Study, kept_model, open_study, run_unit
 from help_format import HelpFormat
 from rich.console import Console
 
@@ -72,8 +74,11 @@ def main(config: Config, output_dir: Path) -> pd.DataFrame:
     table.to_csv(output_dir / "table.csv")
     (output_dir / "verdict.txt").write_text("\n".join(sentences) + "\n")
     draw_figures(study, output_dir, intervals)
+    slips = judge_slips(study)
+    slips.to_csv(output_dir / "maps.csv")
     print(f"\n{to_markdown(table)}\n")
     print("\n".join(sentences))
+    print(f"\nmaps of one network, the article's and correct ones\n{to_markdown(slips)}\n")
     print(f"{(time.monotonic() - started) / 60:.1f} minutes", flush=True)
     return table
 
@@ -81,10 +86,11 @@ def main(config: Config, output_dir: Path) -> pd.DataFrame:
 def draw_figures(
     study: Study, output_dir: Path, intervals: dict[str, dict[str, tuple[float, float, float]]]
 ) -> None:
-    """The verdict, and maps of test images of the first fold by the networks that were kept."""
+    """The verdict, and maps of test images of the first fold and seed by the networks of these."""
     config, images = study.config, study.images
     draw_verdict(intervals).savefig(output_dir / "verdict.png", dpi=150)
-    models = {name: bc.load_model(output_dir / f"{name}.keras") for name in VARIANTS}
+    seed = config.seeds[0]
+    models = {name: bc.load_model(kept_model(output_dir, name, seed)) for name in VARIANTS}
     rows = example_rows(study)
     figure = draw_examples(models, images, rows, config.num_samples)
     figure.savefig(output_dir / "maps.png", dpi=150)
@@ -93,6 +99,18 @@ def draw_figures(
         models["corrected"], paths, output_dir / "maps", num_samples=config.num_samples
     ):
         print(line)
+
+
+def judge_slips(study: Study) -> pd.DataFrame:
+    """The article's maps beside correct ones: the network that was kept, its masked test images."""
+    unit = run_unit(study, "corrected", study.config.seeds[0], 0)
+    rows, images = unit["masked"], study.images
+    return compare_slips(
+        bc.load_model(kept_model(study.folder, "corrected", study.config.seeds[0])),
+        bc.load_images(images.records["path"].iloc[rows], images.field.shape),
+        images.masks[rows],
+        images.groups()[rows],
+    )
 
 
 def example_rows(study: Study) -> list[int]:
@@ -133,6 +151,14 @@ def explain_saved(given: argparse.Namespace) -> None:
         target_layer=given.target_layer,
     )
     print("\n".join(lines))
+    pictures = bc.load_images(given.images, model.input_shape[1:3])
+    for method, title in METHODS.items():
+        found = agreement(model, pictures, method, given.target_layer)
+        print(
+            f"{title} as the article has it, of the softmax and with the gradients of all "
+            f"{len(found)} images averaged: rank correlation with these maps "
+            f"{', '.join(f'{value:.2f}' for value in found)}"
+        )
 
 
 def parser() -> argparse.ArgumentParser:
@@ -151,6 +177,7 @@ def parser() -> argparse.ArgumentParser:
     study.add_argument("--weights", help='backbone weights, an .h5 file or "imagenet"')
     study.add_argument("--backbone", default=Config.backbone)
     study.add_argument("--input-shape", type=int, nargs=2, default=Config.input_shape[:2])
+    study.add_argument("--head-epochs", type=int, default=Config.head_epochs)
     study.add_argument("--fine-tune-layers", type=int, default=Config.fine_tune_layers)
     study.add_argument("--epochs", type=int, default=Config.epochs, help="of fine-tuning")
     study.add_argument("--num-views", type=int, default=Config.num_views)

@@ -60,7 +60,10 @@ def main(
         artefact=config.planted,
     ).savefig(output_dir / "shortcut.png", dpi=150)
     if lungs:
-        by_model = {name: judge_lungs(first.folder, name) for name in ("planted", "control")}
+        by_model = {
+            name: judge_lungs(first.folder, name, config.num_samples)
+            for name in ("planted", "control")
+        }
         judged = interval_table(by_model)
         judged.to_csv(output_dir / "lungs.csv")
         print(f"\nseed {seeds[0]}, test images with lung masks, no artefact\n{to_markdown(judged)}")
@@ -79,7 +82,7 @@ def difference_table(outcomes: dict[int, ShortcutOutcome]) -> pd.DataFrame:
     return pd.DataFrame(rows).T.rename_axis("planted - control [draws] [groups]")
 
 
-def judge_lungs(folder: Path, name: str) -> dict[str, tuple[float, float, float]]:
+def judge_lungs(folder: Path, name: str, num_samples: int) -> dict[str, tuple[float, float, float]]:
     """Energy outside the lungs and accuracy, as they are and with black lungs, with intervals."""
     model = bc.load_model(folder / f"{name}.keras")
     records = pd.read_parquet(folder / "records.parquet")
@@ -90,9 +93,9 @@ def judge_lungs(folder: Path, name: str) -> dict[str, tuple[float, float, float]
     images = bc.load_images(records["path"], size)
     masks = np.stack([load_mask(path, size) for path in records["mask_path"]])
     labels = records["label"].map(class_names(model).index).to_numpy()
-    inside, right = predicted_maps(model, images, masks, labels)
+    inside, right = predicted_maps(model, images, masks, labels, num_samples)
     black = np.where(masks[..., np.newaxis], np.uint8(0), images)
-    _, right_black = predicted_maps(model, black, masks, labels)
+    _, right_black = predicted_maps(model, black, masks, labels, num_samples)
     scores = {
         "map energy outside the lungs": 1.0 - inside,
         "area outside the lungs": 1.0 - masks.mean(axis=(1, 2)),
@@ -107,14 +110,14 @@ def judge_lungs(folder: Path, name: str) -> dict[str, tuple[float, float, float]
 
 
 def predicted_maps(
-    model: object, images: Array, masks: Array, labels: Array
+    model: object, images: Array, masks: Array, labels: Array, num_samples: int
 ) -> tuple[Array, Array]:
     """Energy in the masks of the predicted class's mean map, and whether it is right, (N,) each."""
-    explainer = CamExplainer(head_draws(model, 100, 0))
+    explainer = CamExplainer(head_draws(model, num_samples, 0))
     energy, right = [], []
     for start in range(0, len(images), BATCH):
         rows = slice(start, start + BATCH)
-        draws = explain_padded(explainer, images[rows], BATCH)
+        draws = explain_padded(explainer, images[rows], BATCH, lambda *_: None)
         predicted = softmax(draws.logits, axis=-1).mean(axis=0).argmax(axis=1)
         maps = class_maps(draws.cams.mean(axis=0), predicted)
         energy.append(energy_in_masks(maps, list(masks[rows])))

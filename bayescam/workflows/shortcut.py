@@ -22,14 +22,7 @@ import pandas as pd
 import tf_keras
 from numpy.typing import NDArray
 
-from bayescam.data import (
-    ARTEFACTS,
-    Artefact,
-    choose_planted,
-    complete_split,
-    read_records,
-    write_phantoms,
-)
+from bayescam.data import ARTEFACTS, Artefact
 from bayescam.data.records import group_keys
 from bayescam.models import build_classifier, class_names, save_model
 from bayescam.report import draw_shortcut
@@ -55,6 +48,7 @@ from bayescam.workflows.shortcut_models import (
     show_images,
     train_head,
 )
+from bayescam.workflows.shortcut_records import read_planted
 from bayescam.workflows.shortcut_scores import (
     compare_models,
     decision_scores,
@@ -108,8 +102,8 @@ def run_shortcut(
     folder = root / f"seed_{seed}"
     with progress_bars(shown=progress) as report:
         if not folder.exists():
-            records = _read(root, config, seed, report, tell)
-            _run(root, folder, config, records, seed, report, tell)
+            records, planted_class = read_planted(root, config, seed, report, tell)
+            _run(root, folder, config, records, planted_class, seed, report, tell)
     manifest = read_manifest(folder, "shortcut")
     table = pd.read_csv(folder / "table.csv")
     return ShortcutOutcome(folder, table, manifest["settings"]["planted_class"], is_found(table))
@@ -129,43 +123,17 @@ def _keep_config(root: Path, config: ShortcutConfig) -> None:
     write_json(path, now)
 
 
-def _read(
-    root: Path,
-    config: ShortcutConfig,
-    seed: int,
-    report: ProgressReport,
-    tell: Callable[[str], object],
-) -> pd.DataFrame:
-    """The labelled records with a split; phantoms are written first where there are no data."""
-    source = config.data or f"ham10000:{root / 'data'}"
-    if config.data is None and not (root / "data").exists():
-        tell(f"{config.num_images} synthetic skin lesions in {root / 'data'}")
-        write_phantoms(
-            root / "data",
-            num_images=config.num_images,
-            progress=lambda done, total: report("phantoms", done, total, ""),
-        )
-    records = read_records(source, seed=seed)
-    records = records[records["label"].notna()].reset_index(drop=True)
-    return complete_split(records, seed=seed)
-
-
 def _run(
     root: Path,
     target: Path,
     config: ShortcutConfig,
     records: pd.DataFrame,
+    planted_class: str,
     seed: int,
     report: ProgressReport,
     tell: Callable[[str], object],
 ) -> None:
     """Write the folder of one seed."""
-    planted_class = config.planted_class or _second_class(records)
-    records = records.assign(
-        planted=choose_planted(
-            records, planted_class, share=config.share, other_share=config.other_share, seed=seed
-        )
-    )
     manifest = new_manifest(
         "shortcut",
         seed=seed,
@@ -258,14 +226,6 @@ def _build(config: ShortcutConfig, records: pd.DataFrame, seed: int) -> tf_keras
         input_shape=config.shape,
         seed=seed,
     )
-
-
-def _second_class(records: pd.DataFrame) -> str:
-    """The second most frequent class; the first by name where several are as frequent."""
-    counts = (
-        records["label"].value_counts().sort_index().sort_values(kind="stable", ascending=False)
-    )
-    return str(counts.index[min(1, len(counts) - 1)])
 
 
 def _plain(config: ShortcutConfig) -> dict[str, Any]:

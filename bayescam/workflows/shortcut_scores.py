@@ -2,9 +2,10 @@
 
 Every score is a share between 0 and 1, an array (S, N) over draws and test images, NaN for images
 it does not concern. What a table shows of it is the mean over both, with two intervals: that over
-the draws (credible, of the posterior) and that over the images (a bootstrap over lesions or
-patients). Differences are taken image by image on the same test images; the draws of two models
-are independent, so pairing them by number gives draws of the difference.
+the draws (credible, of the posterior; without width where a model has one draw) and that over the
+images (a bootstrap over lesions or patients). Differences are taken image by image on the same test
+images; the draws of two models are independent, so pairing them by number gives draws of the
+difference.
 """
 
 from __future__ import annotations
@@ -153,8 +154,8 @@ def _summarize(values: Floats, groups: ArrayLike, level: float, seed: int) -> di
         by_image, by_draw = np.nanmean(values, axis=0), np.nanmean(values, axis=1)
     over_groups = bootstrap_means(by_image, groups, level=level, seed=seed)
     known = by_draw[np.isfinite(by_draw)]
-    ends = [np.nan, np.nan]
-    if known.size:
+    ends = [float(known[0]) if known.size else np.nan] * 2  # of one draw: no width
+    if known.size > 1:
         interval = credible_interval(known, level=level)
         ends = [float(interval.lower), float(interval.upper)]
     bounds = (*ends, float(over_groups.lower), float(over_groups.upper))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from types import SimpleNamespace
 
+import covid_article
 import covid_data
 import covid_pooling
 import covid_tables
@@ -24,23 +25,27 @@ from sklearn.metrics import roc_auc_score
 
 import bayescam as bc
 from bayescam.data import write_phantoms
+from bayescam.explain import energy_in_masks
 
 FINDINGS = {"virus": "COVID-19", "bacteria": "Streptococcus", "normal": "No Finding"}
+
+
+pytestmark = pytest.mark.usefixtures("eager")
 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
     """Two sets of phantoms; those of the collection have a white bar above the lungs."""
     root = tmp_path_factory.mktemp("covid")
-    write_phantoms(root / "kermany", kind="chest", num_images=40, seed=0)
-    drawn = write_phantoms(root / "drawn", kind="chest", num_images=60, seed=1)
+    write_phantoms(root / "kermany", kind="chest", num_images=20, seed=0)
+    drawn = write_phantoms(root / "drawn", kind="chest", num_images=30, seed=1)
     records = bc.read_chest_xray(drawn, published_split=True)
     collection = root / "collection"
     (collection / "images").mkdir(parents=True)
     (drawn / "lung_masks").rename(collection / "lung_masks")
     for path, name in zip(records["path"], records["image_id"], strict=True):
         pixels = np.array(Image.open(path))
-        pixels[:12] = 255
+        pixels[:24] = 255
         Image.fromarray(pixels).save(collection / "images" / f"{name}.png")
     pd.DataFrame(
         {
@@ -56,8 +61,9 @@ def config(tmp_path_factory):
         kermany=str(root / "kermany"),
         backbone="narrow_vgg",
         input_shape=(32, 32, 3),
+        head_epochs=1,
         num_views=1,
-        num_samples=6,
+        num_samples=4,
         folds=2,
         shown=1,
         seeds=(0,),
@@ -129,9 +135,78 @@ def test_other_findings_of_the_source_go_through_the_published_model(finished, i
     assert first(cell) == pytest.approx(called.mean(), abs=6e-4)
 
 
+def test_maps_of_the_article_stand_beside_correct_ones_of_the_kept_network(finished, images):
+    _, out = finished
+    slips = pd.read_csv(out / "maps.csv", index_col="score")
+    (unit, _) = units_of(out, "corrected")
+    rows = unit["masked"]
+    masks = list(images.masks[rows])
+    pixels = bc.load_images(images.records["path"].iloc[rows], (32, 32))
+    model = bc.load_model(out / "corrected, seed 0.keras")
+    draws = bc.analyze(model, pixels, num_samples=1)
+    predicted = draws["logits"].to_numpy()[0].argmax(axis=1)
+    cams = draws["cam"].to_numpy()[0, np.arange(len(rows)), predicted]
+    energy = np.nanmean(energy_in_masks(cams, masks))
+    cell = slips.loc["Grad-CAM: energy in the lungs", "corrected"]
+    assert first(cell) == pytest.approx(energy, abs=6e-4)
+    name = "guided Grad-CAM of the tutorials: "
+    frozen = bc.draw_posterior(model, 1).as_model(0)
+    published = covid_article.article_maps(frozen, pixels, "guided_gradcam_tutorial")
+    cell = slips.loc[f"{name}energy in the lungs", "as published"]
+    assert first(cell) == pytest.approx(energy_in_masks(published, masks).mean(), abs=6e-4)
+    alone = slips.loc[f"{name}rank correlation with the map of the image alone"]
+    assert first(alone["as published"]) < first(alone["corrected"]) == 1
+
+
+def article_network():
+    """A small network with a softmax, of three classes."""
+    tf_keras.utils.set_random_seed(1)
+    return tf_keras.Sequential(
+        [
+            tf_keras.Input((12, 12, 3)),
+            tf_keras.layers.Conv2D(5, 3, activation="relu", name="maps"),
+            tf_keras.layers.GlobalAveragePooling2D(),
+            tf_keras.layers.Dense(3, activation="softmax", name="classes"),
+        ]
+    )
+
+
+@pytest.mark.parametrize("method", covid_article.METHODS)
+def test_the_articles_maps_are_of_the_softmax_and_of_the_whole_batch(method):
+    """Against the chain rule by hand: pooled maps, one layer, `dp_c/dz_k = p_c (1[c=k] - p_k)`."""
+    network = article_network()
+    model = bc.adapt_model(network, ["a", "b", "c"], rescale=1 / 255)
+    images = np.random.default_rng(0).uniform(0, 255, (4, 12, 12, 3)).astype(np.float32)
+    maps = network.get_layer("maps")(images / 255).numpy()
+    kernel = network.get_layer("classes").kernel.numpy()
+    probs = network(images / 255).numpy()
+    gradients = np.zeros(maps.shape)
+    for n, p in enumerate(probs):
+        c = p.argmax()
+        slopes = [p[c] * ((k == c) - p[k]) for k in range(3)]
+        gradients[n] = kernel @ slopes / (10 * 10)
+    if method == "guided_gradcam_tutorial":
+        gradients = np.maximum(gradients, 0) * (maps > 0)
+    cams = (maps * gradients.mean(axis=(0, 1, 2))).sum(axis=-1)
+    floor = 0 if method == "gradcam" else cams.min(axis=(1, 2), keepdims=True)
+    expected = np.maximum(cams - floor, 0)
+    found = covid_article.article_maps(model, images, method)
+    assert expected.max() > 0
+    np.testing.assert_allclose(found / expected.max(), expected / expected.max(), atol=1e-5)
+    alone = covid_article.article_maps(model, images, method, batch_size=1)
+    assert np.abs(alone - found).max() > 1e-3 * expected.max()
+    correct = covid_article.correct_maps(model, images, method)
+    for n, p in enumerate(probs):
+        gradient = np.broadcast_to(kernel[:, p.argmax()] / (10 * 10), (10, 10, 5))
+        if method == "guided_gradcam_tutorial":
+            gradient = np.maximum(gradient, 0) * (maps[n] > 0)
+        cam = np.maximum((maps[n] * gradient.mean(axis=(0, 1))).sum(axis=-1), 0)
+        np.testing.assert_allclose(correct[n], cam, atol=1e-5 * np.abs(cams).max() + 1e-6)
+
+
 def test_finished_folds_are_kept_and_another_configuration_is_refused(finished, config):
     _, out = finished
-    for name in ("verdict.png", "maps.png", "table.csv", "corrected.keras"):
+    for name in ("verdict.png", "maps.png", "table.csv", "corrected, seed 0.keras"):
         assert (out / name).stat().st_size > 1000
     assert (out / "verdict.txt").read_text().count("the model") == 2
     assert len(list((out / "maps").glob("*, gradcam.png"))) == 2
@@ -144,10 +219,11 @@ def test_finished_folds_are_kept_and_another_configuration_is_refused(finished, 
 
 
 def test_a_fine_tuned_network_is_judged_as_it_is_kept(config, images, tmp_path):
-    tuned = dataclasses.replace(config, fine_tune_layers=3, epochs=1)
-    opened = covid_units.open_study(tuned, images, tmp_path, Console(quiet=True))
+    tuned = dataclasses.replace(config, head_epochs=1, fine_tune_layers=3, epochs=1)
+    nothing = np.empty(0)
+    opened = covid_units.Study(tuned, images, {}, None, nothing, tmp_path, Console(quiet=True))
     unit = covid_units.run_unit(opened, "corrected", 0, 0)
-    model = bc.load_model(tmp_path / "corrected.keras")
+    model = bc.load_model(tmp_path / "corrected, seed 0.keras")
     start = covid_units.build(tuned, VARIANTS["corrected"])
     changed = [
         layer.name
@@ -163,7 +239,7 @@ def test_a_fine_tuned_network_is_judged_as_it_is_kept(config, images, tmp_path):
     pixels = bc.load_images(images.records["path"].iloc[unit["test"]], (32, 32))
     for place in (0, 1, 2):
         seen = images.view(place, unit["test"], pixels)
-        logits = bc.draw_posterior(model, 6, seed=0).logits(seen)
+        logits = bc.draw_posterior(model, 4, seed=0).logits(seen)
         probs = softmax(logits.astype(np.float64), axis=-1).mean(axis=0)
         np.testing.assert_allclose(unit["probs"][place], probs, atol=1e-4)
 
@@ -272,17 +348,22 @@ def test_a_saved_model_of_another_maker(tmp_path, config, capsys):
         ]
     )
     bc.save_model(model, tmp_path / "saved.h5")
-    paths = bc.read_covid_chestxray(config.data)["path"].tolist()[:2]
+    paths = bc.read_covid_chestxray(config.data)["path"].tolist()[:1]
     names = ["COVID-19", "pneumonia", "normal"]
     arguments = ["--model", str(tmp_path / "saved.h5"), "--images", *paths]
     study.run([*arguments, "--class-names", *names, "--out", str(tmp_path / "maps")])
     said = capsys.readouterr().out.splitlines()
-    expected = model.predict(bc.load_images(paths, (32, 32)) / 255.0, verbose=0)
-    for line, path, probs in zip(said[1:], paths, expected, strict=True):
+    expected = model.predict_on_batch(bc.load_images(paths, (32, 32)) / 255.0)
+    assert [line.split(":")[0] for line in said[2:]] == [
+        f"{title} as the article has it, of the softmax and with the gradients of all 1 images "
+        "averaged"
+        for title in ("Grad-CAM", "guided Grad-CAM of the tutorials")
+    ]
+    for line, path, probs in zip(said[1:2], paths, expected, strict=True):
         shown = np.array2string(probs[np.newaxis], precision=3, suppress_small=True)
         assert line == f"{probs.argmax()} {shown} {path.rpartition('/')[2]}"
     figures = sorted((tmp_path / "maps").iterdir())
-    assert len(figures) == 4
+    assert len(figures) == 2
     for figure in figures:
         with Image.open(figure) as picture:
             assert picture.width > 3 * 224
