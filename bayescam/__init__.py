@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bayescam.inference import draw_posterior, fit_head
     from bayescam.models import (
         adapt_model,
+        attach_head,
         build_classifier,
         build_head,
         load_ensemble,
@@ -46,6 +47,7 @@ __all__ = [
     "adapt_model",
     "analyze",
     "analyze_exactly",
+    "attach_head",
     "audit_records",
     "build_classifier",
     "build_head",
@@ -91,6 +93,7 @@ __getattr__, __dir__ = lazy_names(
         "bayescam.inference": ("draw_posterior", "fit_head"),
         "bayescam.models": (
             "adapt_model",
+            "attach_head",
             "build_classifier",
             "build_head",
             "load_ensemble",

@@ -46,7 +46,7 @@ class Study:
     Attributes:
         config: The configuration.
         images: All images.
-        models: For each variant a network, which takes the trained weights of one unit at a time.
+        network: With the backbone as it comes, to which trained heads are attached.
         training: Features (V, N, F) of the training views by the frozen backbone, or None where it
             is fine-tuned.
         seen: Features (5, N, F) of `VIEWS` by the backbone as it comes.
@@ -56,7 +56,7 @@ class Study:
 
     config: Config
     images: Images
-    models: dict[str, tf_keras.Model]
+    network: tf_keras.Model
     training: FeatureCache | None
     seen: Array
     folder: Path
@@ -64,19 +64,18 @@ class Study:
 
 
 def open_study(config: Config, images: Images, folder: Path, console: Console) -> Study:
-    """Makes the networks and the features of the backbone as it comes, which are kept."""
-    models = {variant: build(config, names) for variant, names in VARIANTS.items()}
-    model = models["corrected"]
+    """Makes the network and the features of the backbone as it comes, which are kept."""
+    network = build(config, VARIANTS["corrected"])
     everyone = images.records.assign(label=COVID)  # features ask for no class
     sources = {"seen": (images.seen(np.arange(len(everyone))), len(VIEWS))}
     if not config.fine_tune_layers:
-        views = training_images(model, everyone, "chest", 0)
+        views = training_images(network, everyone, "chest", 0)
         sources["training"] = (views, config.num_views)
     caches = {
         name: cache_features(
-            prefix_of(model),
+            prefix_of(network),
             source,
-            shape=feature_shape(model),
+            shape=feature_shape(network),
             num_views=num_views,
             path=folder / "features" / f"{name}.npy",
             key=f"{config.backbone} {config.weights} {config.input_shape}",
@@ -85,7 +84,7 @@ def open_study(config: Config, images: Images, folder: Path, console: Console) -
         for name, (source, num_views) in sources.items()
     }
     seen = caches["seen"].values
-    return Study(config, images, models, caches.get("training"), seen, folder, console)
+    return Study(config, images, network, caches.get("training"), seen, folder, console)
 
 
 def build(config: Config, names: tuple[str, ...]) -> tf_keras.Model:
@@ -163,11 +162,7 @@ def train(
         size = study.training.values.shape[-1]
         head = bc.build_head(size, class_names=VARIANTS[variant], head="flipout", seed=seed)
         fit_head(head, caches, labels, settings=settings)
-        model = study.models[variant]
-        for layer in head.layers:
-            if layer.weights:
-                model.get_layer(layer.name).set_weights(layer.get_weights())
-        return model, lambda rows: study.seen[:, rows]
+        return bc.attach_head(study.network, head), lambda rows: study.seen[:, rows]
     model = build(config, VARIANTS[variant])
     labelled = images.records.assign(label=images.records[variant])
     sources = (
