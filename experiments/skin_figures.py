@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from matplotlib.figure import Figure
 from skin_lesions import CLASS_NAMES
 
@@ -38,8 +37,8 @@ class ShownCase:
 def draw_cases(cases: Sequence[ShownCase]) -> Figure:
     """A row per image: densities of nevus, melanoma and the class predicted | image | three panels.
 
-    These are `relu(mean map)` of that class, the sd of the map, and P(map > c), where c is half the largest
-    value of the mean map.
+    These are `relu(mean map)` of that class, the sd of the map, and P(map > c), where c is half
+    the largest value of the mean map.
     """
     with figure_style():
         figure = Figure(figsize=(14.0, 3.0 * len(cases)), layout="constrained")
