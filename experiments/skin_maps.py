@@ -138,14 +138,18 @@ def network_with_draws(
     split_of = bc.split_records(records, fractions=shares, seed=seed)
     parts = {name: part.reset_index(drop=True) for name, part in split_of.groupby("split")}
     run = Path(config.run)
-    home = run / f"seed_{seed}" / "network_0"
     with np.load(run / f"seed_{seed}.npz") as arrays:
         options = heads(study)[best_prior(dict(arrays), study)]
-    with np.load(home / "features.npz") as arrays:
-        features = arrays["train"], arrays["val"]
     split = Split(seed, parts, run / f"seed_{seed}")
+    features = split_features(config.run, seed)
     head = train_head(split, features, seed, f"seed {seed}: flipout", console, **options)
-    return bc.attach_head(bc.load_model(home / "model.keras"), head), parts
+    return bc.attach_head(bc.load_model(split.folder / "network_0" / "model.keras"), head), parts
+
+
+def split_features(run: str, seed: int) -> tuple[Array, Array]:
+    """Features of the first network: of the training (V, N, F) and the validation images."""
+    with np.load(Path(run) / f"seed_{seed}" / "network_0" / "features.npz") as arrays:
+        return arrays["train"], arrays["val"]
 
 
 def explain(model: tf_keras.Model, records: pd.DataFrame, config: Config, seed: int) -> Explained:

@@ -148,10 +148,11 @@ def build_head(
 def attach_head(model: tf_keras.Model, head: tf_keras.Model) -> tf_keras.Model:
     """Returns a classifier of images: the backbone of one, and a head that was trained alone.
 
-    Both keep their layers and weights, which the new model shares.
+    The new model is as `build_classifier` makes it: it shares the layers of the backbone, and has
+    copies of those of the head.
 
     Args:
-        model: A classifier of `build_classifier`.
+        model: A classifier of `build_classifier`, whose own head is left out.
         head: Of `build_head`, for as many features.
 
     Raises:
@@ -175,7 +176,12 @@ def attach_head(model: tf_keras.Model, head: tf_keras.Model) -> tf_keras.Model:
             f"`head` must take the {features.shape[1]} features of {model.name!r}; it takes "
             f"{head.input_shape[1]}"
         )
-    return tf_keras.Model(model.input, head(features), name=model.name)
+    x = features
+    for layer in head.layers[1:]:
+        copied = type(layer).from_config(layer.get_config())
+        x = copied(x)
+        copied.set_weights(layer.get_weights())
+    return tf_keras.Model(model.input, x, name=model.name)
 
 
 def _logits(

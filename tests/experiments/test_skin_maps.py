@@ -6,11 +6,13 @@ import numpy as np
 import pandas as pd
 import posterior_data
 import pytest
+import skin_checks as checks
 import skin_lesions
 import skin_maps as study
 from PIL import Image
 from rich.console import Console
 from scipy.special import softmax
+from scipy.stats import spearmanr
 
 import bayescam as bc
 from bayescam.data import write_phantoms
@@ -128,3 +130,40 @@ def test_a_run_that_is_not_there_is_named(tmp_path):
     config = study.Config(str(skin), str(tmp_path / "no"), splits=(0,))
     with pytest.raises(bc.InputError, match="no has no config.json; run skin_lesions.py there"):
         study.main(config, tmp_path / "out")
+
+
+def test_checks_are_rank_correlations_of_the_maps(judged, tmp_path):
+    config = checks.Config(
+        judged[0].data,
+        judged[0].run,
+        num_images=6,
+        num_samples=5,
+        num_repeats=1,
+        cascade=("block5_conv3",),
+        draws_judged=2,
+    )
+    sanity, faithful = checks.main(config, tmp_path)
+    model, parts = study.network_with_draws(
+        judged[0], bc.read_ham10000(config.data), 0, Console(quiet=True)
+    )
+    images = bc.load_images(parts["test"].sample(6, random_state=0)["path"], (48, 64))
+    made = [bc.analyze(model, images, num_samples=5, seed=seed) for seed in (0, 1)]
+    probs = softmax(np.float64(made[0]["logits"].to_numpy()), axis=-1).mean(axis=0)
+    rows = np.arange(6), probs.argmax(axis=1)
+    first, second = (one["cam"].to_numpy()[:, *rows].astype(np.float64) for one in made)
+    for kind, spread in (("mean map", np.mean), ("uncertainty map", np.std)):
+        pairs = zip(spread(first, axis=0), spread(second, axis=0), strict=True)
+        alike = [spearmanr(a, b, axis=None).statistic for a, b in pairs]
+        row = sanity[sanity["map"] == kind].loc["other draws"]
+        assert row["rank correlation"] == pytest.approx(np.nanmean(alike), abs=1e-6)
+    assert set(sanity.index) == {
+        "random head",
+        "random from the output to block5_conv3",
+        "permuted labels",
+        "noise of sd 5",
+        "other draws",
+    }
+    assert list(faithful.index) == ["insertion", "deletion", "ROAD", "ROAD, single draws"]
+    gap = [float(cell.split()[0]) for cell in faithful.loc["insertion"]]
+    assert gap[2] == pytest.approx(gap[0] - gap[1], abs=2e-3)
+    assert pd.read_csv(tmp_path / "sanity.csv")["passed"].isin(["yes", "no"]).all()
