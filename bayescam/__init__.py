@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bayescam.inference import draw_posterior, fit_head
     from bayescam.models import (
         adapt_model,
+        attach_head,
         build_classifier,
         build_head,
         load_ensemble,
@@ -39,12 +40,14 @@ if TYPE_CHECKING:
         save_model,
     )
     from bayescam.types import InputError
-    from bayescam.workflows import analyze, fit, summarize
+    from bayescam.workflows import analyze, analyze_exactly, fit, summarize
 
 __all__ = [
     "InputError",
     "adapt_model",
     "analyze",
+    "analyze_exactly",
+    "attach_head",
     "audit_records",
     "build_classifier",
     "build_head",
@@ -90,6 +93,7 @@ __getattr__, __dir__ = lazy_names(
         "bayescam.inference": ("draw_posterior", "fit_head"),
         "bayescam.models": (
             "adapt_model",
+            "attach_head",
             "build_classifier",
             "build_head",
             "load_ensemble",
@@ -97,6 +101,6 @@ __getattr__, __dir__ = lazy_names(
             "save_model",
         ),
         "bayescam.types": ("InputError",),
-        "bayescam.workflows": ("analyze", "fit", "summarize"),
+        "bayescam.workflows": ("analyze", "analyze_exactly", "fit", "summarize"),
     },
 )

@@ -75,13 +75,18 @@ class CamDraws:
 
     Attributes:
         logits: (S, N, K).
-        cams: (S, N, T, h, w), signed and unnormalised, float32.
+        layers: By name of the layer, maps (S, N, T, h, w), signed and unnormalised, float32.
         features: (N, F), the input of the head, before any standardisation.
     """
 
     logits: Array
-    cams: Array
+    layers: dict[str, Array]
     features: Array
+
+    @property
+    def cams(self) -> Array:
+        """The maps of the first layer, (S, N, T, h, w)."""
+        return next(iter(self.layers.values()))
 
 
 def check_whole_number(name: str, value: object, *, least: int = 0) -> int:

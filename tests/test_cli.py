@@ -14,7 +14,17 @@ import pytest
 
 from bayescam.cli import main
 
-COMMANDS = ("demo", "phantoms", "audit", "train", "analyze", "evaluate", "report", "explain")
+COMMANDS = (
+    "demo",
+    "phantoms",
+    "audit",
+    "train",
+    "analyze",
+    "evaluate",
+    "report",
+    "explain",
+    "shortcut",
+)
 
 
 def call(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -59,6 +69,8 @@ def test_help_is_quick_and_loads_no_tensorflow() -> None:
         (["audit", "ham1000:x"], "Did you mean ham10000:x?"),
         (["audit", "folder:nowhere"], "nowhere"),
         (["phantoms", "skin", "x", "--num-images", "3"], "--num-images"),
+        (["shortcut", "--artefact", "scar"], "'scar' is not one of"),
+        (["shortcut", "--share", "1.5"], "--share"),
     ],
 )
 def test_bad_use_is_one_line_and_code_2(arguments: list[str], message: str, capsys) -> None:
@@ -158,10 +170,18 @@ def test_the_whole_way(tmp_path: Path) -> None:
 
 def test_train_offers_every_head_and_covariance():
     """Spelled out in the command line, which must not load TensorFlow for its help."""
-    from bayescam import cli
+    from bayescam.cli.options import Head
+    from bayescam.cli.training import train
     from bayescam.models.heads import HeadKind
     from bayescam.models.laplace import Covariance
 
-    hints = get_type_hints(cli.train)
-    assert get_args(hints["head"]) == get_args(HeadKind)
+    hints = get_type_hints(train)
+    assert get_args(get_args(Head)[0]) == get_args(HeadKind)
     assert get_args(get_args(hints["covariance"])[0]) == get_args(Covariance)
+
+
+def test_every_method_of_maps_is_offered() -> None:
+    from bayescam.cli.options import Method
+    from bayescam.explain import MAP_METHODS
+
+    assert get_args(get_args(Method)[0]) == MAP_METHODS

@@ -75,6 +75,10 @@ def loaded_after(statement: str) -> set[str]:
         ("import bayescam.uncertainty", {"tensorflow", "tf_keras", "matplotlib"}),
         ("import bayescam.report; bayescam.report.build_case", {"tensorflow", "tf_keras"}),
         ("import bayescam.data", {"tensorflow", "tf_keras", "matplotlib"}),
+        (
+            "from bayescam.explain import compare_maps, explanation_modes, summarize_maps",
+            {"tensorflow", "tf_keras", "matplotlib"},
+        ),
         ("import bayescam.workflows.report", {"tensorflow", "tf_keras"}),
         ("import bayescam.workflows.evaluate", {"tensorflow", "tf_keras"}),
         ("import bayescam.cli", {"tensorflow", "tf_keras", "matplotlib", "pandas", "numpy"}),

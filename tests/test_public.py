@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import bayescam
+import bayescam.explain
 import bayescam.report
 import bayescam.workflows
 
@@ -30,7 +31,7 @@ CONTRACT = {
     "summarize",
     "write_phantoms",
 }
-LAZY = [bayescam, bayescam.workflows, bayescam.report]
+LAZY = [bayescam, bayescam.workflows, bayescam.report, bayescam.explain]
 
 
 def names_for_type_checkers(package: object) -> dict[str, str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -88,9 +89,10 @@ def write_phantoms(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     write = _write_skin if kind == "skin" else _write_chest
-    for done in write(partial, num_images, seed):
-        if progress is not None:
-            progress(done, num_images)
+    with closing(write(partial, num_images, seed)) as steps:
+        for done in steps:
+            if progress is not None:
+                progress(done, num_images)
     if folder.exists():
         folder.rmdir()
     return partial.rename(folder)
@@ -116,10 +118,15 @@ def _plan(shares: dict[str, float], num_images: int, seed: int) -> list[_Group]:
     ]
 
 
-def _in_threads(write: Callable[[_Group], int], groups: Iterable[_Group]) -> Iterator[int]:
+def _in_threads(
+    write: Callable[[_Group], int], groups: Iterable[_Group]
+) -> Generator[int, None, None]:
     """Run `write` on all groups and yield the number of images written so far."""
-    with ThreadPoolExecutor() as pool:
+    pool = ThreadPoolExecutor()
+    try:
         yield from itertools.accumulate(pool.map(write, groups))
+    finally:
+        pool.shutdown(cancel_futures=True)  # leaving `with` would write all that is left first
 
 
 def _save_jpeg(pixels: NDArray[np.uint8], path: Path) -> None:
@@ -130,7 +137,7 @@ def _save_mask(inside: NDArray[np.bool_], path: Path) -> None:
     Image.fromarray(inside.astype(np.uint8) * np.uint8(255)).save(path)
 
 
-def _write_skin(folder: Path, num_images: int, seed: int) -> Iterator[int]:
+def _write_skin(folder: Path, num_images: int, seed: int) -> Generator[int, None, None]:
     groups = _plan(_SKIN_SHARES, num_images, seed)
     parts = [folder / "HAM10000_images_part_1", folder / "HAM10000_images_part_2"]
     for place in (*parts, folder / _SKIN_MASKS):
@@ -171,7 +178,7 @@ def _skin_rows(group: _Group, seed: int) -> list[dict[str, object]]:
     ]
 
 
-def _write_chest(folder: Path, num_images: int, seed: int) -> Iterator[int]:
+def _write_chest(folder: Path, num_images: int, seed: int) -> Generator[int, None, None]:
     groups = _plan(_CHEST_SHARES, num_images, seed)
     splits = _chest_splits(groups, num_images)
     masks = folder / "lung_masks"

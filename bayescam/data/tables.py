@@ -74,7 +74,8 @@ def read_chexpert(
     """Return the records of CheXpert for one finding: `train.csv` with a `Path` column.
 
     The paths in the file begin with the name of the data set's folder
-    (`CheXpert-v1.0-small/train/patient00001/...`), which is the folder of the CSV file.
+    (`CheXpert-v1.0-small/train/patient00001/...`), which is the folder of the CSV file, whatever
+    it is called now.
 
     Args:
         root: the folder that holds `train.csv`, or the path of `train.csv` or `valid.csv`.
@@ -88,8 +89,8 @@ def read_chexpert(
         the folder (valid becomes val); then the columns of the file.
 
     Raises:
-        InputError: if the file or its columns are absent, a cell holds another value, or
-            `uncertain` is none of the three.
+        InputError: if the file, its columns or all images are absent, a cell holds another value,
+            or `uncertain` is none of the three.
     """
     doubtful = {"ignore": None, "zero": "negative", "one": "positive"}
     if uncertain not in doubtful:
@@ -107,11 +108,24 @@ def read_chexpert(
     values = pd.to_numeric(table[finding], errors="coerce").where(table[finding].notna(), 0.0)
     if not set(values) <= set(names):
         raise InputError(f"CheXpert: {file}: {finding!r} must hold 1, 0, -1 or nothing")
+    if table["Path"].isna().any():
+        line = 2 + int(table["Path"].isna().to_numpy().argmax())
+        raise InputError(f"CheXpert: {file}, line {line}: `Path` is empty")
     matches = [_CHEXPERT_PATIENT.search(name) for name in table["Path"]]
+    inside = [
+        name[m.start(1) :] if m else name.split("/", 1)[-1]
+        for m, name in zip(matches, table["Path"], strict=True)
+    ]
+    paths = [file.parent / name for name in inside]
+    if not any(path.is_file() for path in paths):
+        raise InputError(
+            f"CheXpert: none of the {len(paths)} images of {file} found; looked for files like "
+            f"{paths[0]}"
+        )
     return build_records(
         {
-            "image_id": [name.split("/", 1)[-1].rsplit(".", 1)[0] for name in table["Path"]],
-            "path": [str(file.parent / name.split("/", 1)[-1]) for name in table["Path"]],
+            "image_id": [name.rsplit(".", 1)[0] for name in inside],
+            "path": [str(path) for path in paths],
             "label": [names[value] for value in values],
             "group": [m and m.group(2) for m in matches],
             "split": [m and _SPLIT_ALIASES.get(m.group(1), m.group(1)) for m in matches],

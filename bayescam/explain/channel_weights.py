@@ -9,34 +9,19 @@ for maps inside a branch, the other branches are held as they are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from bayescam.inference.draws import DrawnWeights, run_suffix
 from bayescam.inference.split import NetworkSplit, is_pooling
 
-__all__ = ["channel_weights", "is_pooled", "score_gradients"]
-
-
-def score_gradients(
-    split: NetworkSplit, features: tf.Tensor, weights: DrawnWeights, targets: tf.Tensor
-) -> tf.Tensor:
-    """Returns the gradients of target logits at the features, (S, N, T, ...).
-
-    The image axis has length 1 where the logits are affine in the features: then the gradient is
-    the same for every image.
-    """
-    where = tf.zeros_like(features[:1]) if split.is_affine else features
-    num_samples = weights[0][0].shape[0] if weights else 1
-    shape = split.graph.shapes[split.features][1:]
-    rows = tf.reshape(tf.repeat(where[None], num_samples, axis=0), (-1, *shape))
-    with tf.GradientTape() as tape:
-        tape.watch(rows)
-        logits = run_suffix(split, tf.reshape(rows, (num_samples, -1, *shape)), weights)
-        scores = tf.gather(tf.reshape(logits, (-1, logits.shape[-1])), targets, axis=1)
-    jacobian = tape.batch_jacobian(scores, rows)
-    return tf.reshape(jacobian, (num_samples, -1, targets.shape[0], *shape))
+__all__ = [
+    "channel_weights",
+    "is_pooled",
+    "pull_back",
+    "pull_back_each",
+    "pull_back_linear",
+]
 
 
 def channel_weights(
@@ -52,30 +37,11 @@ def channel_weights(
     """
     num_samples, _, num_targets = gradients.shape[:3]
     _, height, width, channels = values[0].shape
-    if is_pooled(split, target):
-        cells = tf.reshape(
-            gradients,
-            (
-                num_samples,
-                -1,
-                num_targets,
-                gradients.shape[3:].num_elements() // channels,
-                channels,
-            ),
-        )
-        return tf.reduce_sum(cells, axis=3) / (height * width)
-    size = gradients.shape[3:].num_elements()
-    flat = tf.reshape(gradients, (num_samples, -1, num_targets, size))
-    if num_samples * num_targets <= size:
-        rows = tf.reshape(tf.transpose(flat, (0, 2, 1, 3)), (num_samples * num_targets, -1, size))
-        weights = _pull_back(split, target, values, rows)
-        return tf.transpose(
-            tf.reshape(weights, (num_samples, num_targets, -1, channels)), (0, 2, 1, 3)
-        )
-    operator = _pull_back(split, target, values, tf.eye(size)[:, None])
-    if split.is_affine:
-        return tf.einsum("stf,fnc->sntc", flat[:, 0], operator)
-    return tf.einsum("sntf,fnc->sntc", flat, operator)
+    if not is_pooled(split, target):
+        return pull_back_linear(split, target, values, gradients, _mean_over_cells)
+    size = gradients.shape[3:].num_elements() // channels
+    cells = tf.reshape(gradients, (num_samples, -1, num_targets, size, channels))
+    return tf.reduce_sum(cells, axis=3) / (height * width)
 
 
 def is_pooled(split: NetworkSplit, target: int) -> bool:
@@ -84,10 +50,71 @@ def is_pooled(split: NetworkSplit, target: int) -> bool:
     return all(is_pooling(step.layer) for step in steps)
 
 
-def _pull_back(
-    split: NetworkSplit, target: int, values: Sequence[tf.Tensor], rows: tf.Tensor
+def pull_back_linear(
+    split: NetworkSplit,
+    target: int,
+    values: Sequence[tf.Tensor],
+    gradients: tf.Tensor,
+    reduce: Callable[[tf.Tensor], tf.Tensor],
 ) -> tf.Tensor:
-    """Mean over the cells of vector-Jacobian products: rows (R, N or 1, F) to (R, N, C)."""
+    """As `pull_back_each`, for a `reduce` that is linear.
+
+    Where draws and scores are more than the features, each feature is pulled back instead, and what
+    comes is combined.
+    """
+    num_samples, _, num_targets = gradients.shape[:3]
+    size = gradients.shape[3:].num_elements()
+    if num_samples * num_targets <= size:
+        return pull_back_each(split, target, values, gradients, reduce)
+    flat = tf.reshape(gradients, (num_samples, -1, num_targets, size))
+    operator = pull_back(split, target, values, tf.eye(size)[:, None], reduce)
+    if flat.shape[1] == 1:
+        return tf.einsum("stf,fn...->snt...", flat[:, 0], operator)
+    return tf.einsum("sntf,fn...->snt...", flat, operator)
+
+
+def pull_back_each(
+    split: NetworkSplit,
+    target: int,
+    values: Sequence[tf.Tensor],
+    gradients: tf.Tensor,
+    reduce: Callable[[tf.Tensor], tf.Tensor],
+) -> tf.Tensor:
+    """Returns what `reduce` makes of the gradient of each draw and score, (S, N, T, ...).
+
+    Args:
+        split: The network.
+        target: The value whose maps the gradients are at.
+        values: Those of `split.cut(target)`, its maps (N, h, w, C) first.
+        gradients: Of the scores at the features, (S, N or 1, T, ...).
+        reduce: From the gradient (N, h, w, C) of one score to a smaller array (N, ...).
+    """
+    num_samples, _, num_targets = gradients.shape[:3]
+    size = gradients.shape[3:].num_elements()
+    flat = tf.reshape(gradients, (num_samples, -1, num_targets, size))
+    rows = tf.reshape(tf.transpose(flat, (0, 2, 1, 3)), (num_samples * num_targets, -1, size))
+    made = pull_back(split, target, values, rows, reduce)
+    made = tf.reshape(made, (num_samples, num_targets, *made.shape[1:]))
+    return tf.transpose(made, (0, 2, 1, *range(3, made.shape.rank)))
+
+
+def pull_back(
+    split: NetworkSplit,
+    target: int,
+    values: Sequence[tf.Tensor],
+    rows: tf.Tensor,
+    reduce: Callable[[tf.Tensor], tf.Tensor],
+) -> tf.Tensor:
+    """Returns, for each row (R, N or 1, F) at the features, what `reduce` makes of its gradient.
+
+    Args:
+        split: The network.
+        target: The value whose maps the gradients are at.
+        values: Those of `split.cut(target)`, its maps (N, h, w, C) first.
+        rows: Gradients of scores at the features.
+        reduce: From the gradient (N, h, w, C) of one row to a smaller array; one gradient is in
+            memory at a time.
+    """
     network, maps = split.above(target), values[0]
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(maps)
@@ -98,7 +125,12 @@ def _pull_back(
         gradient = tape.gradient(
             features, maps, output_gradients=tf.reshape(outer, tf.shape(features))
         )
-        return tf.reduce_mean(gradient, axis=(1, 2))
+        return reduce(gradient)
 
-    signature = tf.TensorSpec((maps.shape[0], maps.shape[-1]), tf.float32)
+    example = reduce(tf.zeros_like(maps))
+    signature = tf.TensorSpec(example.shape, tf.float32)
     return tf.map_fn(one, rows, parallel_iterations=1, fn_output_signature=signature)
+
+
+def _mean_over_cells(gradient: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_mean(gradient, axis=(1, 2))

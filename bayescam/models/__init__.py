@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bayescam.models.adapt import adapt_model
 from bayescam.models.backbones import backbone_layers, backbone_names
-from bayescam.models.compose import build_classifier, build_head
+from bayescam.models.compose import attach_head, build_classifier, build_head
 from bayescam.models.ensemble import EnsembleDense
 from bayescam.models.graph import LayerGraph, Step, Value, flatten_model
 from bayescam.models.laplace import LaplaceDense
@@ -45,6 +45,7 @@ __all__ = [
     "Value",
     "WeightsReport",
     "adapt_model",
+    "attach_head",
     "backbone_layers",
     "backbone_names",
     "build_classifier",

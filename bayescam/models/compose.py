@@ -27,7 +27,7 @@ from bayescam.models.layers import (
 from bayescam.models.weights import load_weights
 from bayescam.types import InputError, check_whole_number
 
-__all__ = ["HeadKind", "Pooling", "build_classifier", "build_head"]
+__all__ = ["HeadKind", "Pooling", "attach_head", "build_classifier", "build_head"]
 
 Pooling = Literal["avg", "flatten"]
 
@@ -143,6 +143,45 @@ def build_head(
     x = Standardization(name="standardization")(features)
     logits = _logits(x, class_names, head, hidden_units, seed, given)
     return tf_keras.Model(features, logits, name="head")
+
+
+def attach_head(model: tf_keras.Model, head: tf_keras.Model) -> tf_keras.Model:
+    """Returns a classifier of images: the backbone of one, and a head that was trained alone.
+
+    The new model is as `build_classifier` makes it: it shares the layers of the backbone, and has
+    copies of those of the head.
+
+    Args:
+        model: A classifier of `build_classifier`, whose own head is left out.
+        head: Of `build_head`, for as many features.
+
+    Raises:
+        InputError: If the model has no features before a head, or not as many as the head takes.
+
+    Example:
+        >>> names = ["benign", "malignant"]
+        >>> model = build_classifier("narrow_vgg", class_names=names, input_shape=(64, 64, 3))
+        >>> attach_head(model, build_head(64, class_names=names, head="dense")).output_shape
+        (None, 2)
+    """
+    entrance = [layer for layer in model.layers if isinstance(layer, Standardization)]
+    if not entrance:
+        raise InputError(
+            "`model` must be a classifier of build_classifier, whose features are standardised; "
+            f"{model.name!r} has no such layer"
+        )
+    features = entrance[0].input
+    if features.shape[1:] != head.input_shape[1:]:
+        raise InputError(
+            f"`head` must take the {features.shape[1]} features of {model.name!r}; it takes "
+            f"{head.input_shape[1]}"
+        )
+    x = features
+    for layer in head.layers[1:]:
+        copied = type(layer).from_config(layer.get_config())
+        x = copied(x)
+        copied.set_weights(layer.get_weights())
+    return tf_keras.Model(model.input, x, name=model.name)
 
 
 def _logits(

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from bayescam.report.density import draw_class_densities, unit_interval_density
     from bayescam.report.html import CaseMaps, CaseReport, ReportFigure, render_report
     from bayescam.report.maps import MapMode, draw_map_panels, scale_map, upsample_map
+    from bayescam.report.overlays import color_overlay, draw_overlays
     from bayescam.report.referral import draw_missed_silently, draw_risk_coverage
     from bayescam.report.ridges import draw_ridges
     from bayescam.report.sets import draw_class_coverage, draw_set_sizes
+    from bayescam.report.shortcut import ShortcutExamples, draw_shortcut, draw_shortcut_scores
     from bayescam.report.style import class_colors, figure_style
     from bayescam.report.tables import (
         format_interval,
@@ -39,8 +41,10 @@ __all__ = [
     "MapMode",
     "MapSummary",
     "ReportFigure",
+    "ShortcutExamples",
     "build_case",
     "class_colors",
+    "color_overlay",
     "draw_bin_counts",
     "draw_class_coverage",
     "draw_class_densities",
@@ -48,10 +52,13 @@ __all__ = [
     "draw_entropy_histograms",
     "draw_map_panels",
     "draw_missed_silently",
+    "draw_overlays",
     "draw_reliability",
     "draw_ridges",
     "draw_risk_coverage",
     "draw_set_sizes",
+    "draw_shortcut",
+    "draw_shortcut_scores",
     "encode_figure",
     "figure_style",
     "format_interval",
@@ -79,9 +86,11 @@ __getattr__, __dir__ = lazy_names(
         f"{__name__}.density": ("draw_class_densities", "unit_interval_density"),
         f"{__name__}.html": ("CaseMaps", "CaseReport", "ReportFigure", "render_report"),
         f"{__name__}.maps": ("MapMode", "draw_map_panels", "scale_map", "upsample_map"),
+        f"{__name__}.overlays": ("color_overlay", "draw_overlays"),
         f"{__name__}.referral": ("draw_missed_silently", "draw_risk_coverage"),
         f"{__name__}.ridges": ("draw_ridges",),
         f"{__name__}.sets": ("draw_class_coverage", "draw_set_sizes"),
+        f"{__name__}.shortcut": ("ShortcutExamples", "draw_shortcut", "draw_shortcut_scores"),
         f"{__name__}.style": ("class_colors", "figure_style"),
         f"{__name__}.tables": (
             "format_interval",

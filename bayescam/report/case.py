@@ -34,6 +34,8 @@ class MapSummary:
         sd: (h, w), standard deviation over draws.
         p_relevant: (h, w), P(map > threshold).
         threshold: in the units of the map.
+        has_evidence: whether the mean is positive anywhere beyond chance; if not, that is said in
+            place of a picture of `relu(mean)`.
     """
 
     target: str
@@ -41,6 +43,7 @@ class MapSummary:
     sd: NDArray[np.floating]
     p_relevant: NDArray[np.floating]
     threshold: float
+    has_evidence: bool = True
 
 
 def build_case(
@@ -145,6 +148,7 @@ def _case_maps(
             mode=mode,
             colormap=colormap,
             mask=mask,
+            has_evidence=summary.has_evidence,
         )
         panels = [encode_figure(figure, kind="jpeg", dpi=_PANEL_DPI) for figure in figures]
     return CaseMaps(summary.target, tuple(ax.get_title() for ax in axes), tuple(panels))

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bayescam.types import InputError
 
-__all__ = ["MapMode", "draw_map_panels", "scale_map", "upsample_map"]
+__all__ = ["MapMode", "check_image", "draw_map_panels", "scale_map", "upsample_map"]
 
 MapMode = Literal["relu", "signed"]
 
@@ -38,6 +38,7 @@ def draw_map_panels(
     mode: MapMode = "relu",
     colormap: str | None = None,
     mask: ArrayLike | None = None,
+    has_evidence: bool = True,
 ) -> list[Axes]:
     """Draws original | mean map | standard deviation of the map | P(map > threshold).
 
@@ -53,6 +54,8 @@ def draw_map_panels(
             map itself, with colours on both sides of zero. The title says which.
         colormap: of the mean map; by default "inferno", or "RdBu_r" for the signed map.
         mask: (H, W) of the image, a region outlined in the first two panels where it is nonzero.
+        has_evidence: whether the mean map is positive anywhere beyond chance. If not, "relu" would
+            be a picture of noise: the second panel says so above the plain image.
 
     Returns:
         The four axes. Maps are enlarged to (H, W) by bilinear interpolation. The colour bars are
@@ -62,7 +65,7 @@ def draw_map_panels(
         InputError: shapes that do not fit, negative `sd_map`, `p_relevant` outside [0, 1], or not
             four axes.
     """
-    picture = _check_image(image)
+    picture = check_image(image)
     mean, sd, relevant = _check_maps(mean_map, sd_map, p_relevant)
     if len(axes) != 4:
         raise InputError(f"`axes` must be four axes; got {len(axes)}.")
@@ -70,8 +73,12 @@ def draw_map_panels(
     for_target = f" for {target}" if target else ""
     first, second, third, fourth = axes
     _draw_original(first, picture)
-    _draw_overlay(second, picture, upsample_map(mean, size), mode, colormap)
-    second.set_title(("relu(mean map)" if mode == "relu" else "mean map, signed") + for_target)
+    if mode == "relu" and not has_evidence:
+        _draw_original(second, picture)
+        second.set_title("no positive evidence" + for_target)
+    else:
+        _draw_overlay(second, picture, upsample_map(mean, size), mode, colormap)
+        second.set_title(("relu(mean map)" if mode == "relu" else "mean map, signed") + for_target)
     _draw_map(third, upsample_map(sd, size), "viridis", Normalize(0.0, float(sd.max()) or 1.0))
     third.set_title("uncertainty of the map (sd)")
     _draw_map(fourth, upsample_map(relevant, size), "cividis", Normalize(0.0, 1.0))
@@ -171,7 +178,8 @@ def _draw_outline(axes: Sequence[Axes], mask: NDArray[np.float64], size: tuple[i
         ax.contour(inside, [0.5], colors="white", linewidths=1.0)
 
 
-def _check_image(image: ArrayLike) -> NDArray[np.uint8]:
+def check_image(image: ArrayLike) -> NDArray[np.uint8]:
+    """The image as uint8, (H, W, 3) or (H, W), or a line on what is wrong with it."""
     array = np.asarray(image)
     if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3))):
         raise InputError(f"`image` must have shape (H, W, 3) or (H, W); got {array.shape}.")

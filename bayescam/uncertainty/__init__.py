@@ -34,6 +34,7 @@ from bayescam.uncertainty.enough_draws import TOLERANCES, Tolerance, check_draws
 from bayescam.uncertainty.exchangeability import one_per_group, refuse_shared_groups
 from bayescam.uncertainty.intervals import credible_interval, interval_error
 from bayescam.uncertainty.labelwise import VarianceSplit, labelwise_variance
+from bayescam.uncertainty.mean_bootstrap import BootstrapMeans, bootstrap_means
 from bayescam.uncertainty.montecarlo import MonteCarloError, monte_carlo_error
 from bayescam.uncertainty.overlap import class_overlap
 from bayescam.uncertainty.referral import (
@@ -79,6 +80,7 @@ __all__ = [
     "AurcResamples",
     "AurocResamples",
     "Binning",
+    "BootstrapMeans",
     "BootstrapScores",
     "BrierDecomposition",
     "Calibration",
@@ -107,6 +109,7 @@ __all__ = [
     "bootstrap_at_referral",
     "bootstrap_aurc",
     "bootstrap_auroc",
+    "bootstrap_means",
     "bootstrap_shift",
     "brier_decomposition",
     "calibration_error_by_chance",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bayescam.workflows.analysis import analyze, summarize
     from bayescam.workflows.config import TrainConfig
     from bayescam.workflows.evaluate import evaluate_folder
+    from bayescam.workflows.exact import analyze_exactly
     from bayescam.workflows.report import report_folder
     from bayescam.workflows.streaming import analyze_records
     from bayescam.workflows.train import fit
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "TrainConfig",
     "analyze",
+    "analyze_exactly",
     "analyze_records",
     "evaluate_folder",
     "fit",
@@ -34,6 +36,7 @@ __getattr__, __dir__ = lazy_names(
         "bayescam.workflows.analysis": ("analyze", "summarize"),
         "bayescam.workflows.config": ("TrainConfig",),
         "bayescam.workflows.evaluate": ("evaluate_folder",),
+        "bayescam.workflows.exact": ("analyze_exactly",),
         "bayescam.workflows.report": ("report_folder",),
         "bayescam.workflows.streaming": ("analyze_records",),
         "bayescam.workflows.train": ("fit",),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -16,27 +16,27 @@ from bayescam.uncertainty import check_draws
 from bayescam.uncertainty.decomposition import entropies
 from bayescam.uncertainty.intervals import interval_of
 from bayescam.workflows.folders import package_versions
+from bayescam.workflows.progress import ProgressReport, progress_bars
 
 if TYPE_CHECKING:
     import tf_keras
 
-    from bayescam.explain import CamExplainer
+    from bayescam.explain import CamExplainer, MapMethod, Target
     from bayescam.models import ModelEnsemble
 
 __all__ = [
     "PRINTED_MEASURES",
-    "Method",
     "analyze",
+    "check_images",
     "draw_members",
+    "explained_targets",
     "explain_padded",
     "make_explainer",
     "summarize",
     "summarize_logits",
-    "target_indices",
     "unit_of_draws",
 ]
 
-Method = Literal["gradcam"]
 PRINTED_MEASURES = (
     "predictive_entropy",
     "expected_entropy",
@@ -56,9 +56,10 @@ def analyze(
     num_samples: int = 100,
     seed: int = 0,
     targets: Literal["all"] | Sequence[str | int] = "all",
-    method: Method = "gradcam",
-    target_layer: str | None = None,
+    method: MapMethod = "gradcam",
+    target_layer: str | Sequence[str] | None = None,
     batch_size: int = 32,
+    progress: bool = False,
 ) -> xr.Dataset:
     """Return draws of the logits and of the class activation maps of images.
 
@@ -71,23 +72,31 @@ def analyze(
         num_samples: how many posterior draws, S. A model with nothing random has one, an ensemble
             of M such models M; `num_samples` in the attributes says how many there are.
         seed: key of the draws; more draws with the same seed begin with the same ones.
-        targets: classes whose maps are made, by name or index; "all" of them by default.
-        method: "gradcam" (Selvaraju et al. 2017, equations 1 and 2, of the logit).
+        targets: what the maps explain: logits of classes, by name or index, "all" of them by
+            default; "mel - nv" (a contrast), "probability(mel)", "log_odds(mel)",
+            "predictive_entropy" or "mutual_information" (where in the image is the doubt?).
+        method: one of `bayescam.explain.MAP_METHODS`, each with its paper there; "gradcam"
+            (Selvaraju et al. 2017, equations 1 and 2) by default. "scorecam", "smoothgrad" and
+            "integrated_gradients" need many passes for each image.
         target_layer: name of the layer whose maps are weighted; by default the last maps before
-            the head's pooling.
+            the head's pooling. Several names are explained in one pass. The last two methods have
+            none: they explain pixels, and their `cam` holds sums over cells of 32x32.
         batch_size: images at a time.
+        progress: show bars on standard error.
 
     Returns:
         `logits` (draw, image, class) and `cam` (draw, image, target, row, column), float32; maps
-        are signed, unnormalised and at the resolution of the layer. Attributes: `seed`,
-        `num_samples`, `layer`, `method` and versions. The draws of an ensemble have a coordinate
-        `member`: which model each is of.
+        are signed, unnormalised and at the resolution of the layer. Of several layers there is
+        `cam_<layer>` with axes of its own, `row_<layer>` and `column_<layer>`; a slash in its name
+        becomes an underscore. The map of an uncertainty is the mean of `cam` over the draws; each
+        draw is what it adds. Attributes: `seed`, `num_samples`, `layer`, `method` and versions. The
+        draws of an ensemble have a coordinate `member`: which model each is of.
 
     Raises:
         InputError: if an argument does not fit; the line says which and why.
     """
     check_whole_number("batch_size", batch_size, least=1)
-    images = _check_images(images, model.input_shape)
+    images = check_images(images, model.input_shape)
     explainer = make_explainer(
         model,
         num_samples=num_samples,
@@ -96,8 +105,9 @@ def analyze(
         method=method,
         target_layer=target_layer,
     )
-    parts = list(_explain_batches(explainer, images, batch_size))
-    return _name_axes(model, explainer, parts, method)
+    with progress_bars(shown=progress) as report:
+        parts = list(_explain_batches(explainer, images, batch_size, report))
+    return _name_axes(model, explainer, parts)
 
 
 def make_explainer(
@@ -106,20 +116,19 @@ def make_explainer(
     num_samples: int,
     seed: int,
     targets: Literal["all"] | Sequence[str | int] = "all",
-    method: Method = "gradcam",
-    target_layer: str | None = None,
+    method: MapMethod = "gradcam",
+    target_layer: str | Sequence[str] | None = None,
 ) -> CamExplainer:
     """Return the function from images to draws of logits and maps; arguments as in `analyze`."""
     from bayescam.explain import CamExplainer
     from bayescam.inference import draw_posterior
     from bayescam.models import class_names
 
-    if method not in get_args(Method):
-        raise InputError(f"`method` must be one of {', '.join(get_args(Method))}; got {method!r}")
     return CamExplainer(
         draw_posterior(model, num_samples, seed=seed),
-        targets=target_indices(targets, class_names(model)),
+        targets=explained_targets(targets, class_names(model)),
         target_layer=target_layer,
+        method=method,
     )
 
 
@@ -140,44 +149,45 @@ def unit_of_draws(explainer: CamExplainer) -> DrawUnit:
     return draw_unit(explainer.draws)
 
 
-def target_indices(
+def explained_targets(
     targets: Literal["all"] | Sequence[str | int], names: Sequence[str]
-) -> tuple[int, ...]:
-    """Return the class indices that `targets` names.
+) -> tuple[Target, ...]:
+    """Return the scores that `targets` names: all classes, or some by name, index or expression."""
+    from bayescam.explain import Target, parse_target
 
-    Example:
-        >>> target_indices(["mel", 0], ["nv", "mel"])
-        (1, 0)
-    """
     if isinstance(targets, str):
         if targets != "all":
             raise InputError(
-                f'`targets` must be "all" or a list of classes; got {targets!r}. '
-                f"Did you mean [{targets!r}]?"
+                f'`targets` must be "all" or a list; got {targets!r}. Did you mean [{targets!r}]?'
             )
-        return tuple(range(len(names)))
-    unknown = [
-        t for t in targets if (t not in names if isinstance(t, str) else not 0 <= t < len(names))
-    ]
+        targets = range(len(names))
+    unknown = [t for t in targets if not isinstance(t, str) and t not in range(len(names))]
     if unknown or not len(targets):
         raise InputError(
             f"`targets` must be classes of the model ({', '.join(names)}) or their indices; "
             f"got {unknown[0] if unknown else list(targets)!r}"
         )
-    return tuple(list(names).index(t) if isinstance(t, str) else int(t) for t in targets)
+    return tuple(
+        parse_target(t, names) if isinstance(t, str) else Target.of_class(int(t), names[int(t)])
+        for t in targets
+    )
 
 
-def explain_padded(explainer: CamExplainer, images: Array, batch_size: int) -> CamDraws:
+def explain_padded(
+    explainer: CamExplainer, images: Array, batch_size: int, report: ProgressReport
+) -> CamDraws:
     """Return the draws of at most `batch_size` images, computed as a full batch.
 
-    One shape of batch is traced once, whereas every new one costs about a forward pass.
+    One shape of batch is traced once, whereas every new one costs about a forward pass. Methods
+    that need many passes for each image are told of as "passes", and do without.
     """
     count = len(images)
-    if count == batch_size:
-        return explainer(images)
+    if count == batch_size or explainer.one_by_one:
+        return explainer(images, report=lambda done, total: report("passes", done, total, ""))
     padded = np.concatenate([images, np.repeat(images[:1], batch_size - count, axis=0)])
     full = explainer(padded)
-    return CamDraws(full.logits[:, :count], full.cams[:, :count], full.features[:count])
+    layers = {name: maps[:, :count] for name, maps in full.layers.items()}
+    return CamDraws(full.logits[:, :count], layers, full.features[:count])
 
 
 def summarize(dataset: xr.Dataset, *, level: float = 0.95) -> pd.DataFrame:
@@ -232,45 +242,45 @@ def summarize_logits(
     return pd.DataFrame(columns).astype({"predicted": "str"})
 
 
-def _explain_batches(explainer: CamExplainer, images: Array, batch_size: int) -> Iterator[CamDraws]:
-    if len(images) <= batch_size:
-        yield explainer(images)
-        return
-    for start in range(0, len(images), batch_size):
-        yield explain_padded(explainer, images[start : start + batch_size], batch_size)
+def _explain_batches(
+    explainer: CamExplainer, images: Array, batch_size: int, report: ProgressReport
+) -> Iterator[CamDraws]:
+    size = min(batch_size, len(images))
+    for start in range(0, len(images), size):
+        yield explain_padded(explainer, images[start : start + size], size, report)
+        report("analyze", min(start + size, len(images)), len(images), "")
 
 
 def _name_axes(
     model: tf_keras.Model | ModelEnsemble,
     explainer: CamExplainer,
     parts: list[CamDraws],
-    method: str,
 ) -> xr.Dataset:
     from bayescam.models import class_names
 
     names = class_names(model)
     members = draw_members(explainer)
     logits = _join([part.logits for part in parts])
+    layers = explainer.target_layers
+    maps = {}
+    for layer in layers:
+        suffix = "" if len(layers) == 1 else f"_{layer.replace('/', '_')}"  # no path in a store
+        axes = ("draw", "image", "target", f"row{suffix}", f"column{suffix}")
+        maps[f"cam{suffix}"] = (axes, _join([part.layers[layer] for part in parts]))
     return xr.Dataset(
-        {
-            "logits": (("draw", "image", "class"), logits),
-            "cam": (
-                ("draw", "image", "target", "row", "column"),
-                _join([part.cams for part in parts]),
-            ),
-        },
+        {"logits": (("draw", "image", "class"), logits), **maps},
         coords={
             "image": np.arange(logits.shape[1]),
             "class": list(names),
-            "target": [names[k] for k in explainer.targets],
+            "target": [target.name for target in explainer.targets],
             **({} if members is None else {"member": ("draw", members)}),
         },
         attrs={
             "seed": explainer.draws.seed,
             "num_samples": explainer.draws.num_samples,
             "draws_are": unit_of_draws(explainer),
-            "layer": explainer.target_layer,
-            "method": method,
+            "layer": ", ".join(explainer.target_layers),
+            "method": explainer.method,
             **{f"version_{name}": number for name, number in package_versions().items()},
         },
     )
@@ -280,7 +290,8 @@ def _join(parts: list[Array]) -> Array:
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
-def _check_images(images: Array, input_shape: tuple[int | None, ...]) -> Array:
+def check_images(images: Array, input_shape: tuple[int | None, ...]) -> Array:
+    """Return the images as an array, refusing those that do not fit the model."""
     images = np.asarray(images)
     expected = tuple(input_shape[1:])
     fits = images.ndim == 4 and all(

@@ -10,9 +10,14 @@ import zarr
 from numpy.typing import NDArray
 
 from bayescam.data import load_image, resize_image
+from bayescam.explain import (
+    MapStatistics,
+    positive_evidence,
+    relevance_threshold,
+    summarize_maps,
+)
 from bayescam.report import MapSummary
 from bayescam.types import Array
-from bayescam.workflows.maps import MapStatistics, relevance_threshold, summarize_maps
 
 __all__ = ["StoredMaps", "load_picture", "map_summary", "shown_id"]
 
@@ -34,12 +39,14 @@ class StoredMaps:
         t = self.targets.index(target)
         if "cam" in self._group:
             statistics = summarize_maps(np.asarray(self._array("cam")[:, image, t])[:, None, None])
-            return map_summary(statistics, target, 0, 0)
-        parts = (
-            np.asarray(self._array(f"cam_{name}")[image, t])[None, None]
-            for name in MapStatistics._fields
-        )
-        return map_summary(MapStatistics(*parts), target, 0, 0)
+        else:
+            parts = (
+                np.asarray(self._array(f"cam_{name}")[image, t])[None, None]
+                for name in MapStatistics._fields
+            )
+            statistics = MapStatistics(*parts)
+        num_samples = self._array("logits").shape[0]
+        return map_summary(statistics, target, 0, 0, num_samples=num_samples)
 
     def _array(self, name: str) -> zarr.Array:
         array = self._group[name]
@@ -47,10 +54,19 @@ class StoredMaps:
         return array
 
 
-def map_summary(statistics: MapStatistics, target: str, image: int, index: int) -> MapSummary:
-    """Return the statistics of one map; `index` is the place of the target."""
-    mean, sd, relevant = (part[image, index] for part in statistics)
-    return MapSummary(target, mean, sd, relevant, float(relevance_threshold(mean)))
+def map_summary(
+    statistics: MapStatistics, target: str, image: int, index: int, *, num_samples: int
+) -> MapSummary:
+    """Return what is shown of one map of S draws; `index` is the place of the target."""
+    mean, sd, relevant, _ = (part[image, index] for part in statistics)
+    return MapSummary(
+        target,
+        mean,
+        sd,
+        relevant,
+        float(relevance_threshold(mean)),
+        has_evidence=bool(positive_evidence(mean, sd, num_samples)),
+    )
 
 
 def load_picture(path: str | Path) -> NDArray[np.uint8]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,15 @@ from matplotlib.figure import Figure
 from scipy.special import softmax
 
 from bayescam.data import ImageLoader
-from bayescam.explain import CamExplainer
+from bayescam.explain import CamExplainer, MapMethod, Target, summarize_maps
 from bayescam.models import class_names
 from bayescam.report import (
     MapSummary,
     draw_class_densities,
     draw_map_panels,
     figure_style,
+    format_number,
+    to_text,
 )
 from bayescam.types import Array, CamDraws, InputError
 from bayescam.workflows.analysis import explain_padded, make_explainer, summarize_logits
@@ -31,11 +34,10 @@ from bayescam.workflows.folders import (
     write_skipped,
     write_table,
 )
-from bayescam.workflows.maps import summarize_maps
 from bayescam.workflows.progress import progress_bars
 from bayescam.workflows.runs import RunFolders, load_runs
 
-__all__ = ["explain_images"]
+__all__ = ["describe_explanations", "explain_images"]
 
 _BATCH = 8
 
@@ -47,6 +49,8 @@ def explain_images(
     out: str | os.PathLike[str],
     num_samples: int = 100,
     seed: int = 0,
+    targets: Sequence[str | int] | None = None,
+    method: MapMethod = "gradcam",
     target_layer: str | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
@@ -58,6 +62,9 @@ def explain_images(
         out: the folder to make.
         num_samples: how many posterior draws.
         seed: key of the draws.
+        targets: what the maps of every image explain; see `analyze`. By default, the logit of its
+            predicted class.
+        method: how the maps are made; see `analyze`.
         target_layer: layer whose maps are weighted; see `analyze`.
         progress: show a bar on standard error.
 
@@ -72,7 +79,12 @@ def explain_images(
     paths = [str(Path(path).expanduser().absolute()) for path in images]
     runs = load_runs(run_folders)
     explainer = make_explainer(
-        runs.model, num_samples=num_samples, seed=seed, target_layer=target_layer
+        runs.model,
+        num_samples=num_samples,
+        seed=seed,
+        targets="all" if targets is None else targets,
+        method=method,
+        target_layer=target_layer,
     )
     manifest = new_manifest(
         "explanation",
@@ -83,6 +95,8 @@ def explain_images(
         settings={
             "model": runs.fingerprint,
             "num_samples": explainer.draws.num_samples,
+            "targets": None if targets is None else [target.name for target in explainer.targets],
+            "method": explainer.method,
             "layer": explainer.target_layer,
             "images": paths,
         },
@@ -92,11 +106,14 @@ def explain_images(
     figures, tables = _figure_names(paths), []
     with work_folder(out, manifest) as folder, progress_bars(shown=progress) as report:
         for indices, batch in loader:
-            draws = explain_padded(explainer, batch, _BATCH)
+            draws = explain_padded(explainer, batch, _BATCH, report)
             table = summarize_logits(draws.logits, names)
             table.insert(0, "path", [paths[index] for index in indices])
             table.insert(1, "figure", [figures[index] for index in indices])
-            _draw_batch(table, draws, explainer, names, folder)
+            shown = _shown_targets(table, explainer, targets)
+            with figure_style():
+                for name, figure in _draw_batch(table, draws, shown, names):
+                    write_atomically(folder / name, partial(figure.savefig, format="png", dpi=130))
             tables.append(table)
             report("explain", int(indices[-1]) + 1, len(paths), "")
         if not tables:
@@ -108,6 +125,35 @@ def explain_images(
     return whole
 
 
+def describe_explanations(table: pd.DataFrame) -> str:
+    """Return the text for a terminal: the class probabilities of each image, the likeliest first.
+
+    Args:
+        table: of `explain_images`.
+    """
+    return "\n\n".join(_describe_image(row) for _, row in table.iterrows())
+
+
+def _describe_image(row: pd.Series) -> str:
+    columns = row.index[row.index.str.startswith("p_") & row.index.str.endswith("_mean")]
+    names = [column.removeprefix("p_").removesuffix("_mean") for column in columns]
+    names.sort(key=lambda name: row[f"p_{name}_mean"], reverse=True)
+    lines = pd.DataFrame(
+        {
+            "mean": [format_number(row[f"p_{name}_mean"]) for name in names],
+            "95 % interval": [
+                f"[{row[f'p_{name}_lower']:.3f}, {row[f'p_{name}_upper']:.3f}]" for name in names
+            ],
+        },
+        index=pd.Index(names, name="class"),
+    )
+    return (
+        f"{Path(row['path']).name}: {row['predicted']}, predictive entropy "
+        f"{row['predictive_entropy']:.3f} nats, mutual information "
+        f"{format_number(row['mutual_information'])} ({row['figure']})\n{to_text(lines)}"
+    )
+
+
 def _figure_names(paths: Sequence[str]) -> list[str]:
     """The stems of the images; all with their place before them where two have the same."""
     stems = [Path(path).stem for path in paths]
@@ -117,40 +163,64 @@ def _figure_names(paths: Sequence[str]) -> list[str]:
     return [f"{place:0{width}}-{stem}.png" for place, stem in enumerate(stems, start=1)]
 
 
+def _shown_targets(
+    table: pd.DataFrame, explainer: CamExplainer, targets: Sequence[str | int] | None
+) -> list[dict[int, Target]]:
+    """For each image, the targets that its figure shows, by place."""
+    if targets is not None:
+        return [dict(enumerate(explainer.targets))] * len(table)
+    places = {target.name: place for place, target in enumerate(explainer.targets)}
+    return [{places[name]: explainer.targets[places[name]]} for name in table["predicted"]]
+
+
 def _draw_batch(
     table: pd.DataFrame,
     draws: CamDraws,
-    explainer: CamExplainer,
+    shown: Sequence[dict[int, Target]],
     names: Sequence[str],
-    folder: Path,
-) -> None:
+) -> Iterator[tuple[str, Figure]]:
+    """The name of each image's figure, and the figure."""
     statistics = summarize_maps(draws.cams)
     probs = softmax(draws.logits.astype(np.float64), axis=-1)
-    for row, (path, figure, predicted) in enumerate(
-        zip(table["path"], table["figure"], table["predicted"], strict=True)
-    ):
-        place = explainer.targets.index(list(names).index(predicted))
-        summary = map_summary(statistics, predicted, row, place)
-        _draw_image(folder / figure, path, probs[:, row], names, summary)
+    for row, (path, figure) in enumerate(zip(table["path"], table["figure"], strict=True)):
+        summaries = [
+            map_summary(statistics, target.name, row, place, num_samples=len(draws.cams))
+            for place, target in shown[row].items()
+        ]
+        yield figure, _draw_image(path, probs[:, row], names, summaries, [*shown[row].values()])
 
 
 def _draw_image(
-    target: Path, path: str, probs: Array, names: Sequence[str], summary: MapSummary
-) -> None:
-    """Densities above; original, mean map, its uncertainty and P(relevant) below."""
+    path: str,
+    probs: Array,
+    names: Sequence[str],
+    summaries: Sequence[MapSummary],
+    targets: Sequence[Target],
+) -> Figure:
+    """Densities above; for each target original, mean map, its uncertainty and P(relevant).
+
+    An uncertainty belongs to all draws together, so its map has no distribution over them: there,
+    the last two panels are of what each draw adds, and say so.
+    """
     picture = load_picture(path)
     height = 2.9 * float(np.clip(picture.shape[0] / picture.shape[1], 0.5, 1.6)) + 0.9
-    with figure_style():
-        figure = Figure(figsize=(12.0, 3.0 + height), layout="constrained")
-        above, below = np.asarray(figure.subfigures(2, 1, height_ratios=[3.0, height])).ravel()
-        draw_class_densities(probs, names, ax=above.subplots(), title=Path(path).name)
-        draw_map_panels(
+    heights = [3.0, *[height] * len(summaries)]
+    figure = Figure(figsize=(12.0, sum(heights)), layout="constrained")
+    parts = figure.subfigures(len(heights), 1, height_ratios=heights)
+    above, *below = np.asarray(parts).ravel()
+    draw_class_densities(probs, names, ax=above.subplots(), title=Path(path).name)
+    for part, summary, target in zip(below, summaries, targets, strict=True):
+        *_, third, fourth = draw_map_panels(
             picture,
             summary.mean,
             summary.sd,
             summary.p_relevant,
-            axes=list(below.subplots(1, 4)),
+            axes=list(part.subplots(1, 4)),
             threshold=summary.threshold,
             target=summary.target,
+            has_evidence=summary.has_evidence,
         )
-        write_atomically(target, lambda file: figure.savefig(file, format="png", dpi=130))
+        if target.is_of_all_draws:
+            third.set_title("what each draw adds (sd)")
+            fourth.set_title(f"share of draws that add > {summary.threshold:.3g}")
+    return figure

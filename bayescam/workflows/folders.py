@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 SCHEMA = 1
-FolderKind = Literal["run", "analysis", "explanation"]
+FolderKind = Literal["run", "analysis", "explanation", "shortcut"]
 _DECISIVE = ("kind", "schema", "seed", "data_fingerprint", "settings")
 _PACKAGES = (
     "tensorflow",

@@ -18,8 +18,8 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from bayescam.explain import MapStatistics, summarize_maps
 from bayescam.types import Array, CamDraws
-from bayescam.workflows.maps import summarize_maps
 
 __all__ = ["AnalysisStore", "MapsKind", "StoreLayout"]
 
@@ -45,7 +45,8 @@ class StoreLayout:
     @property
     def dims(self) -> dict[str, tuple[str, ...]]:
         """Axes of each array of float32."""
-        maps = ("cam",) if self.maps == "draws" else ("cam_mean", "cam_sd", "cam_p_relevant")
+        summary = tuple(f"cam_{name}" for name in MapStatistics._fields)
+        maps = ("cam",) if self.maps == "draws" else summary
         return {
             "logits": ("draw", "image", "class"),
             **{name: ("draw", *_MAP) if name == "cam" else _MAP for name in maps},

@@ -12,14 +12,14 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from bayescam.data import ImageLoader, SkippedImage
-from bayescam.explain import CamExplainer
+from bayescam.explain import CamExplainer, MapMethod
 from bayescam.models import class_names
 from bayescam.types import InputError, check_whole_number
 from bayescam.workflows.analysis import (
@@ -55,9 +55,12 @@ class AnalysisOptions:
     Attributes:
         split: which images: of one split, or all; by default val and test as split at training,
             or all images of data that the run does not know.
-        maps: keep the maps of every "draw", or their "summary" (mean, sd, P(relevant)).
+        maps: keep the maps of every "draw", or their "summary": mean, sd,
+            P(relevant) and P(positive) per pixel, see `bayescam.explain.MapStatistics`.
         num_samples: how many posterior draws.
         seed: key of the draws.
+        targets: what the maps explain; see `analyze`.
+        method: how the maps are made; see `analyze`.
         target_layer: layer whose maps are weighted; see `analyze`.
         batch_size: images at a time, and in one chunk on disk.
     """
@@ -66,6 +69,8 @@ class AnalysisOptions:
     maps: MapsKind = "draws"
     num_samples: int = 100
     seed: int = 0
+    targets: Literal["all"] | Sequence[str | int] = "all"
+    method: MapMethod = "gradcam"
     target_layer: str | None = None
     batch_size: int = 32
 
@@ -127,6 +132,8 @@ def analyze_records(
         runs.model,
         num_samples=options.num_samples,
         seed=options.seed,
+        targets=options.targets,
+        method=options.method,
         target_layer=options.target_layer,
     )
     names = class_names(runs.model)
@@ -187,6 +194,8 @@ def _settings(
         "num_samples": explainer.draws.num_samples,
         "draws_are": unit_of_draws(explainer),
         "maps": options.maps,
+        "targets": [target.name for target in explainer.targets],
+        "method": explainer.method,
         "layer": explainer.target_layer,
         "batch_size": options.batch_size,
     }
@@ -206,14 +215,14 @@ def _open_store(
         path,
         layout,
         class_names=names,
-        target_names=[names[k] for k in explainer.targets],
+        target_names=[target.name for target in explainer.targets],
         members=draw_members(explainer),
         attributes={
             "seed": explainer.draws.seed,
             "num_samples": explainer.draws.num_samples,
             "draws_are": unit_of_draws(explainer),
             "layer": explainer.target_layer,
-            "method": "gradcam",
+            "method": explainer.method,
             **{f"version_{name}": number for name, number in versions.items()},
         },
     )
@@ -235,7 +244,7 @@ def _analyze_pending(
     with progress_bars(shown=progress) as report:
         report("analyze", done, len(records), "")
         for indices, images in _aligned_batches(loader, size):
-            store.write(indices, explain_padded(explainer, images, size))
+            store.write(indices, explain_padded(explainer, images, size, report))
             done += len(indices)
             report("analyze", done + len(loader.skipped), len(records), "")
     return loader.skipped

@@ -119,7 +119,7 @@ def write_analysis(
             features = np.eye(num_features)[labels] * 3 + shift
             features = features + rng.normal(size=features.shape)
             cams = np.zeros((num_draws, len(indices), len(NAMES), 1, 1), np.float32)
-            store.write(indices, CamDraws(logits, cams, features.astype(np.float32)))
+            store.write(indices, CamDraws(logits, {"last": cams}, features.astype(np.float32)))
             tables.append(summarize_logits(logits, NAMES))
         if split is None:
             records["label"] = pd.Series([None] * num_images, dtype="str")

@@ -32,6 +32,16 @@ def chest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_phantoms(tmp_path_factory.mktemp("chest") / "data", kind="chest", num_images=60)
 
 
+@pytest.mark.parametrize("kind", ["skin", "chest"])
+def test_an_interrupt_does_not_wait_for_the_images_that_are_left(kind, tmp_path: Path) -> None:
+    def interrupt(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_phantoms(tmp_path / "data", kind=kind, num_images=400, progress=interrupt)
+    assert len(list(tmp_path.rglob("*.jp*g"))) < 200
+
+
 def test_skin_layout_is_that_of_ham10000(skin: Path) -> None:
     metadata = pd.read_csv(skin / "HAM10000_metadata.csv")
     assert metadata.columns.tolist() == [

@@ -289,10 +289,23 @@ def test_chexpert(tmp_path: Path, uncertain: str, third: str | None) -> None:
     assert records["group"][0] == "patient00001"
     assert (records["split"] == "train").all()
     assert all(Path(path).is_file() for path in records["path"])
+    renamed = root.rename(tmp_path / "chexpert")
+    cut = (renamed / "train.csv").read_text().replace("CheXpert-v1.0-small/", "")
+    (renamed / "train.csv").write_text(cut)  # as some people cut the paths
+    again = read_chexpert(renamed, finding="Edema", uncertain=uncertain)
+    assert again["image_id"].equals(records["image_id"])
+    assert all(Path(path).is_file() for path in again["path"])
+    root = renamed
     with pytest.raises(InputError, match="must have the column 'Pneumonia'; found Path, Edema"):
         read_chexpert(root)
     with pytest.raises(InputError, match="`uncertain` must be one of ignore, zero, one; got 'two'"):
         read_chexpert(root, finding="Edema", uncertain="two")
+    (root / "train.csv").write_text("Path,Edema\ntrain/patient1/study1/a.jpg,1\n,0\n")
+    with pytest.raises(InputError, match="line 3: `Path` is empty"):
+        read_chexpert(root, finding="Edema")
+    (root / "train.csv").write_text("Path,Edema\ntrain/patient1/study1/a.jpg,1\n")
+    with pytest.raises(InputError, match=r"none of the 1 images .* files like .*study1/a\.jpg"):
+        read_chexpert(root, finding="Edema")
 
 
 def test_registry(ham: Path, kermany: Path) -> None:

@@ -51,7 +51,7 @@ def write_analysis(folder: Path, yes, spread, wrong, map_sd, *, maps: str = "dra
     )
     logits = np.stack([np.zeros_like(draws), draws], axis=-1)
     for part in np.split(np.arange(size), np.arange(70, size, 70)):
-        batch = CamDraws(logits[:, part], cams[:, part], np.zeros((len(part), 1)))
+        batch = CamDraws(logits[:, part], {"maps": cams[:, part]}, np.zeros((len(part), 1)))
         store.write(part, batch)
     patient = np.arange(size) // 3
     table = pd.DataFrame(

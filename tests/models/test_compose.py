@@ -7,6 +7,7 @@ import tf_keras
 
 from bayescam.models import (
     FlipoutDense,
+    attach_head,
     build_classifier,
     build_head,
     class_names,
@@ -158,6 +159,30 @@ def test_bad_arguments_are_refused(options, message):
 def test_a_head_needs_a_number_of_features(number):
     with pytest.raises(InputError, match="`num_features` must be a whole number, 1 or more; got"):
         build_head(number, class_names=NAMES)
+
+
+def test_an_attached_head_sees_the_features_of_the_backbone(images):
+    network = narrow(head="dense", seed=1)
+    head = build_head(64, class_names=NAMES[::-1], head="dense", seed=2)
+    head.get_layer("standardization").set_statistics(np.full(64, 0.1), np.full(64, 2.0))
+    model = attach_head(network, head)
+    pooled = tf_keras.Model(network.input, network.get_layer("global_pool").output)(images)
+    np.testing.assert_allclose(model(images), head(pooled), rtol=1e-6, atol=1e-6)
+    assert class_names(model) == NAMES[::-1]
+    assert class_names(network) == NAMES
+    again = attach_head(model, build_head(64, class_names=NAMES, head="laplace", seed=3))
+    assert class_names(again) == NAMES
+    assert [layer.name for layer in again.layers] == [layer.name for layer in model.layers]
+
+
+def test_a_head_that_does_not_fit_is_not_attached():
+    with pytest.raises(
+        InputError, match="`head` must take the 64 features of 'narrow_vgg'.*takes 5"
+    ):
+        attach_head(narrow(), build_head(5, class_names=NAMES))
+    plain = tf_keras.Sequential([tf_keras.Input((4,)), tf_keras.layers.Dense(2)])
+    with pytest.raises(InputError, match="must be a classifier of build_classifier"):
+        attach_head(plain, build_head(4, class_names=NAMES))
 
 
 def test_an_option_that_is_none_is_not_given():

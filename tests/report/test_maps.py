@@ -14,6 +14,9 @@ def maps(seed: int = 0, shape: tuple[int, int] = (5, 7)):
     return rng.normal(size=shape), rng.random(shape), rng.random(shape)
 
 
+MODES = ("relu", "signed")
+
+
 def image(shape: tuple[int, ...] = (40, 56, 3)) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, size=shape).astype(np.uint8)
 
@@ -106,6 +109,15 @@ def test_constant_maps_are_drawn_without_complaint() -> None:
     axes = panels(mean_map=zeros, sd_map=zeros, p_relevant=zeros)
     np.testing.assert_array_equal(axes[1].images[1].get_alpha(), 0.0)
     axes[0].figure.canvas.draw()
+
+
+def test_a_map_without_positive_evidence_is_said_instead_of_drawn() -> None:
+    said, signed = (panels(has_evidence=False, mode=mode, target="mel")[1] for mode in MODES)
+    assert said.get_title() == "no positive evidence for mel"
+    assert len(said.images) == 1
+    np.testing.assert_array_equal(said.images[0].get_array(), image())
+    assert signed.get_title() == "mean map, signed for mel"
+    assert len(signed.images) == 2
 
 
 def test_colormap_and_mask_are_used() -> None:

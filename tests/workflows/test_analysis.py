@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tf_keras
+import xarray as xr
 from scipy.special import softmax
 
 from bayescam.explain import CamExplainer
 from bayescam.inference import draw_posterior
-from bayescam.models import build_classifier
+from bayescam.models import adapt_model, build_classifier
 from bayescam.types import InputError
 from bayescam.uncertainty import credible_interval
 from bayescam.workflows.analysis import analyze, summarize
@@ -56,6 +58,32 @@ def test_targets_by_name_or_index(model, images, dataset) -> None:
     np.testing.assert_allclose(some["cam"], dataset["cam"].sel(target=["bkl", "nv"]), atol=1e-6)
 
 
+def test_several_layers_have_maps_and_axes_of_their_own_without_slashes(images, tmp_path) -> None:
+    """A slash in a name, as in SqueezeNet's, would be a folder that no store reads back."""
+    layer = tf_keras.layers
+    user = tf_keras.Sequential(
+        [
+            tf_keras.Input((32, 32, 3)),
+            layer.Conv2D(4, 3, strides=4, activation="relu", name="fire/squeeze"),
+            layer.Conv2D(3, 3, activation="relu", name="last"),
+            layer.GlobalAveragePooling2D(),
+            layer.Dense(2),
+        ]
+    )
+    model = adapt_model(user, ["a", "b"])
+    names = ["fire/squeeze", "last"]
+    both = analyze(model, images, num_samples=1, target_layer=names)
+    both.to_zarr(tmp_path / "both.zarr", zarr_format=2)
+    stored = xr.open_zarr(tmp_path / "both.zarr")
+    assert set(stored.data_vars) == {"logits", "cam_fire_squeeze", "cam_last"}
+    assert stored["cam_last"].dims == ("draw", "image", "target", "row_last", "column_last")
+    assert stored.attrs["layer"] == "fire/squeeze, last"
+    for name in names:
+        alone = analyze(model, images, num_samples=1, target_layer=name)["cam"]
+        found = stored[f"cam_{name.replace('/', '_')}"]
+        np.testing.assert_allclose(found, alone, rtol=1e-5, atol=1e-7)
+
+
 def test_summary_is_that_of_a_slow_loop(dataset) -> None:
     with pytest.warns(UserWarning, match="S = 30 draws are too few for "):
         table = summarize(dataset, level=0.9)
@@ -95,14 +123,16 @@ def test_a_dense_head_has_one_draw_and_says_so(images) -> None:
         ({"targets": "mel"}, r"`targets` must be \"all\" .* Did you mean \['mel'\]"),
         ({"targets": ["melanoma"]}, r"`targets` must be classes .*nv, mel, bkl.*'melanoma'"),
         ({"targets": [3]}, "`targets`.*got 3"),
+        ({"targets": [0.5]}, "`targets`.*got 0.5"),
         ({"targets": []}, "`targets`"),
-        ({"method": "lime"}, "`method` must be one of gradcam; got 'lime'"),
+        ({"method": "lime"}, "`method` must be one of gradcam, cam, .*; got .lime."),
         ({"batch_size": 0}, "`batch_size` must be a whole number, 1 or more; got 0"),
         ({"batch_size": "8"}, "`batch_size` must be a whole number.*got '8'"),
         ({"num_samples": "50"}, "`num_samples` must be a whole number.*got '50'"),
         ({"seed": "0"}, "`seed` must be a whole number; got '0'"),
         ({"num_samples": 0}, "`num_samples` must be a whole number, 1 or more; got 0"),
         ({"target_layer": "nowhere"}, "nowhere"),
+        ({"target_layer": []}, "`target_layer` must name at least one layer; got none"),
     ],
 )
 def test_bad_arguments_are_named(model, images, options: dict, message: str) -> None:

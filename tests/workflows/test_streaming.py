@@ -52,6 +52,7 @@ def test_summary_maps_are_the_statistics_of_the_draws(
         one = cam[:, 4, 1]
         share = (one > one.mean(0).clip(min=0).max() / 2).mean(0)
         np.testing.assert_allclose(summary["cam_p_relevant"][4, 1], share, atol=1e-6)
+        np.testing.assert_allclose(summary["cam_p_positive"], (cam > 0).mean(0), atol=1e-6)
         assert "cam" not in summary
 
 

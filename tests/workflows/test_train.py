@@ -12,7 +12,7 @@ import tensorflow_probability as tfp
 import tf_keras
 from sklearn.covariance import ledoit_wolf
 
-from bayescam import cli
+from bayescam.cli import training as command_line
 from bayescam.data import load_image, read_image_folder, resize_image, split_records
 from bayescam.inference import split_network
 from bayescam.inference.training import TrainingSettings
@@ -179,7 +179,7 @@ def test_a_configuration_round_trips() -> None:
 
 
 def test_defaults_are_said_once() -> None:
-    command = inspect.signature(cli.train).parameters
+    command = inspect.signature(command_line.train).parameters
     training = TrainingSettings()
     for name, value in vars(training).items():
         if name in command:
@@ -192,7 +192,7 @@ def test_defaults_are_said_once() -> None:
     for name in ("backbone", "head", "weights", "pooling", "prior_sd"):
         assert command[name].default == getattr(model, name), name
     assert (*command["input_size"].default, 3) == model.input_shape
-    assert cli._sizes(command["hidden_units"].default) == model.hidden_units
+    assert command_line._sizes(command["hidden_units"].default) == model.hidden_units
     assert command["augmentation"].default == DataConfig().augmentation
 
 

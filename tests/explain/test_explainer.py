@@ -6,7 +6,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
 
-from bayescam.explain import CamExplainer, cam_moments
+from bayescam.explain import CamExplainer, Target, cam_moments
+from bayescam.explain.score_gradients import score_gradients
 from bayescam.inference import draw_posterior
 from bayescam.models import SampledDropout, adapt_model, build_classifier
 from bayescam.types import InputError
@@ -225,6 +226,8 @@ def test_any_subset_of_targets_in_any_order():
     np.testing.assert_allclose(some.cams, every.cams[:, :, [2, 0]], rtol=1e-5, atol=1e-7)
     with pytest.raises(InputError, match=r"`targets` must be class indices 0 to 2; got \[3\]"):
         CamExplainer(draws, targets=(3,))
+    with pytest.raises(InputError, match=r"`targets` must be .*; got \[1.5, 'a'\]"):
+        CamExplainer(draws, targets=(0, 1.5, "a"))
 
 
 def test_neither_batch_nor_blocks_of_draws_change_the_maps(monkeypatch):
@@ -236,6 +239,21 @@ def test_neither_batch_nor_blocks_of_draws_change_the_maps(monkeypatch):
     monkeypatch.setattr("bayescam.inference.draws._BLOCK_BYTES", 10_000)
     assert len(draws.blocks(CamExplainer(draws)._members[0]._bytes_per_draw(3))) > 1
     np.testing.assert_allclose(CamExplainer(draws)(x).cams, whole.cams, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("hidden", [(), (4,)])
+def test_blocks_of_draws_count_what_gradients_of_scores_take(hidden):
+    """Four bytes of each number that `score_gradients` makes on its way, for one draw."""
+    draws = draw_posterior(narrow(pooling="flatten", hidden_units=hidden), 2)
+    probability = Target("probability", (1,), "probability(b)")
+    for targets, curved in (([Target.of_class(0)], False), ([probability] * 2, True)):
+        explainer = CamExplainer(draws, targets=targets)
+        (features,) = draws.split.prefix(draws.split.features)(tf.constant(images(3)))
+        made = score_gradients(draws.split, features, draws.weights(0, 1), explainer.targets)
+        jacobian = len(NAMES) * features.shape[1] * (3 if hidden else 1) if curved else 0
+        cells = 3 * len(targets) * np.prod(explainer.map_shape)
+        numbers = np.prod(made.shape) + jacobian + cells
+        assert explainer._members[0]._bytes_per_draw(3) == 4 * numbers
 
 
 def test_a_deterministic_head_has_no_spread():

@@ -1,0 +1,104 @@
+"""Original | heat map | overlay, pixel for pixel at the size of the image, in any colour map.
+
+The usual figure of Grad-CAM articles. Each heat map is scaled to its own largest value, so its
+colours say where, not how much; `draw_map_panels` has the units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from bayescam.report.maps import check_image, scale_map, upsample_map
+from bayescam.report.style import figure_style
+from bayescam.types import InputError
+
+__all__ = ["color_overlay", "draw_overlays"]
+
+_PANEL_INCHES, _GAP, _MARGIN = 2.6, 0.08, 0.3
+
+
+def color_overlay(
+    image: ArrayLike, cam: ArrayLike, *, colormap: str = "jet", opacity: float = 0.4
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The heat map of `relu(cam)` and its overlay on the image, uint8 (H, W, 3) each.
+
+    Args:
+        image: (H, W, 3) or (H, W), values 0..255.
+        cam: (h, w), signed and unnormalised; enlarged by bilinear interpolation.
+        colormap: a name of matplotlib: "hot", "jet", "viridis".
+        opacity: of the heat map in the overlay, the same everywhere.
+
+    Returns:
+        The heat map, from the least to the largest value of `relu(cam)`; all of the lowest colour
+        where no value is positive. The overlay `(1 - opacity) * image + opacity * heat map`.
+
+    Raises:
+        InputError: shapes that do not fit, an unknown colour map, or an opacity outside [0, 1].
+    """
+    picture = check_image(image)
+    if picture.ndim == 2:
+        picture = np.repeat(picture[..., np.newaxis], 3, axis=2)
+    if colormap not in mpl.colormaps:
+        raise InputError(f"`colormap` must be one of matplotlib; got {colormap!r}.")
+    if not 0.0 <= opacity <= 1.0:
+        raise InputError(f"`opacity` must lie between 0 and 1; got {opacity}.")
+    positive = np.maximum(np.asarray(cam, dtype=np.float64), 0.0)
+    scaled = scale_map(upsample_map(positive, (picture.shape[0], picture.shape[1])))
+    heat = mpl.colormaps[colormap](scaled, bytes=True)[..., :3]
+    mixed = (1.0 - opacity) * picture + opacity * heat.astype(np.float64)
+    return heat, np.rint(mixed).astype(np.uint8)
+
+
+def draw_overlays(
+    image: ArrayLike,
+    cam: ArrayLike,
+    *,
+    colormaps: Sequence[str] = ("hot", "jet", "viridis"),
+    title: str = "",
+    opacity: float = 0.4,
+) -> Figure:
+    """A figure of one row per colour map: original | heat map | overlay.
+
+    Each panel has one dot per pixel of the image, at the figure's own resolution: save it with
+    `figure.savefig(path)`.
+
+    Args:
+        image: (H, W, 3) or (H, W), values 0..255.
+        cam: (h, w), signed and unnormalised.
+        colormaps: names of matplotlib.
+        title: above all.
+        opacity: see `color_overlay`.
+
+    Raises:
+        InputError: as `color_overlay`.
+    """
+    picture = check_image(image)
+    height, width = picture.shape[:2]
+    dpi = width / _PANEL_INCHES
+    gap, margin = round(_GAP * dpi), round(_MARGIN * dpi)
+    above = margin * (2 if title else 1)
+    size = (3 * width + 2 * gap + 2 * margin, len(colormaps) * (height + gap) + above + margin)
+    with figure_style():
+        figure = Figure(figsize=(size[0] / dpi, size[1] / dpi), dpi=dpi)
+        for row, name in enumerate(colormaps):
+            panels = (picture, *color_overlay(picture, cam, colormap=name, opacity=opacity))
+            bottom = size[1] - above - (row + 1) * height - row * gap
+            for column, panel in enumerate(panels):
+                left = margin + column * (width + gap)
+                box = (left / size[0], bottom / size[1], width / size[0], height / size[1])
+                ax = figure.add_axes(box)
+                ax.imshow(panel, cmap="gray", vmin=0, vmax=255, interpolation="none", aspect="auto")
+                ax.set(xticks=[], yticks=[])
+                ax.spines[:].set_visible(False)
+                if row == 0:
+                    ax.set_title(("original", "heat map", "overlay")[column])
+                if column == 0:
+                    ax.set_ylabel(name)
+        if title:
+            figure.suptitle(title, y=1 - 0.35 * above / size[1], va="center", fontsize=10)
+    return figure

@@ -1,0 +1,75 @@
+"""The figure of system A: the density of the classes and the map, from the same draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+from skin_lesions import CLASS_NAMES
+
+from bayescam.explain import positive_evidence
+from bayescam.report import draw_class_densities, draw_map_panels, figure_style
+from bayescam.types import Array
+
+
+@dataclass(frozen=True, eq=False)
+class ShownCase:
+    """One image with its draws.
+
+    Attributes:
+        name: What it is an example of.
+        label: Its class.
+        image: (H, W, 3), 0..255.
+        mask: (H, W), the lesion.
+        probs: (S, K), draws of the class probabilities.
+        cams: (S, h, w), maps of the predicted class of the same draws.
+    """
+
+    name: str
+    label: str
+    image: Array
+    mask: Array
+    probs: Array
+    cams: Array
+
+
+def draw_cases(cases: Sequence[ShownCase]) -> Figure:
+    """A row per image: densities of nevus, melanoma and the class predicted | image | three panels.
+
+    These are `relu(mean map)` of that class, the sd of the map, and P(map > c), where c is half
+    the largest value of the mean map.
+    """
+    with figure_style():
+        figure = Figure(figsize=(14.0, 3.0 * len(cases)), layout="constrained")
+        grid = figure.add_gridspec(len(cases), 5, width_ratios=[1.6, 1, 1.15, 1.15, 1.15])
+        for row, case in enumerate(cases):
+            density, *panels = [figure.add_subplot(grid[row, column]) for column in range(5)]
+            draw_class_densities(
+                case.probs,
+                CLASS_NAMES,
+                ax=density,
+                classes=_shown(case.probs),
+                legend="below",
+                title=f"{case.name}: {case.label}",
+            )
+            mean, sd = case.cams.mean(axis=0), case.cams.std(axis=0)
+            threshold = 0.5 * float(mean.max())
+            draw_map_panels(
+                case.image,
+                mean,
+                sd,
+                (case.cams > threshold).mean(axis=0),
+                axes=panels,
+                threshold=threshold,
+                target=CLASS_NAMES[int(case.probs.mean(axis=0).argmax())],
+                mask=case.mask,
+                has_evidence=bool(positive_evidence(mean, sd, len(case.cams))),
+            )
+    return figure
+
+
+def _shown(probs: Array) -> list[str]:
+    """The article's two classes, and the most probable one."""
+    first = CLASS_NAMES[int(probs.mean(axis=0).argmax())]
+    return list(dict.fromkeys([first, "nv", "mel"]))

@@ -1,0 +1,287 @@
+"""Where does the skin lesion classifier look, and does it look at the lesion?
+
+Stands on a run of `skin_lesions.py`. On each of its splits a flipout head is trained on the
+features of the first network and attached to it; one hundred draws then give, for every test image,
+the density of each class and Grad-CAM maps of the same draws. `relu(mean map)` of the predicted
+class is held against the lesion masks, beside three baselines that know nothing of the image: a
+centred Gaussian, the mean mask of the training images, and the same network with random weights.
+The threshold of the tuned IoU is that of validation images. Writes `localization.csv` and, for a
+sure and an unsure image, the figure of the article (Kraan) with density and map from one set of
+draws, `draws.png`. A split that is done is kept, so that a run that was stopped carries on.
+
+    python experiments/skin_lesions.py --data ham10000 --weights squeezenet_notop.h5 --out runs/skin
+    python experiments/skin_maps.py --data ham10000 --run runs/skin --out runs/skin_maps
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import tf_keras
+from help_format import HelpFormat
+from posterior_data import skin_config
+from rich.console import Console
+from scipy.special import softmax
+from skin_figures import ShownCase, draw_cases
+from skin_lesions import CLASS_NAMES, Split, best_prior, heads, label_codes, save_arrays, train_head
+
+import bayescam as bc
+from bayescam.data import load_mask
+from bayescam.explain import (
+    CamExplainer,
+    MaskedMaps,
+    class_maps,
+    energy_in_masks,
+    judge_beside_baselines,
+    randomized,
+)
+from bayescam.report import format_interval, to_markdown
+from bayescam.types import Array
+from bayescam.uncertainty import bootstrap_means, resample_interval
+from bayescam.workflows.analysis import explain_padded
+
+BASELINES = ("centred Gaussian", "mean training mask", "random weights")
+SCORES = ("enrichment", "energy", "hit_rate", "iou_tuned", "iou_otsu", "background_ratio")
+TSCHANDL = 0.32  # background to lesion, Grad-CAM of a ResNet34 on all masks; 0.48 for akiec
+SHOWN = ("nv", "mel")
+
+
+@dataclass(frozen=True)
+class Config:
+    """One study of maps."""
+
+    data: str
+    run: str
+    num_samples: int = 100
+    splits: tuple[int, ...] = (0, 1, 2)
+    batch_size: int = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Explained:
+    """What the draws say of n images.
+
+    Attributes:
+        probs: (n, K), mean probabilities.
+        maps: (n, h, w), signed mean maps of the class with the largest of them.
+        energy: (S, n), share of each draw's map that lies inside the mask.
+    """
+
+    probs: Array
+    maps: Array
+    energy: Array
+
+
+def main(config: Config, output_dir: Path) -> pd.DataFrame:
+    """Judges every split that is not done yet, prints the table and returns it."""
+    console = Console()
+    output_dir.mkdir(parents=True, exist_ok=True)
+    records = bc.read_ham10000(config.data)
+    if records["mask_path"].isna().any():
+        raise bc.InputError(f"{config.data} has images without a lesion mask")
+    judged = []
+    for seed in config.splits:
+        path = output_dir / f"seed_{seed}.npz"
+        if not path.exists():
+            judge_split(config, records, seed, path, console)
+        with np.load(path, allow_pickle=False) as arrays:
+            judged.append(dict(arrays))
+    table = localization_table(judged)
+    table.to_csv(output_dir / "localization.csv")
+    print(f"{to_markdown(table)}\n\n{verdict(judged)}")
+    return table
+
+
+def judge_split(
+    config: Config, records: pd.DataFrame, seed: int, path: Path, console: Console
+) -> None:
+    """Explains the test images of one split and keeps the scores of their maps."""
+    model, parts = network_with_draws(config, records, seed, console)
+    explained, random = {}, {}
+    for name in ("val", "test"):
+        console.print(f"seed {seed}: maps of {len(parts[name])} {name} images", highlight=False)
+        explained[name] = explain(model, parts[name], config, seed)
+        with randomized(model, seed=seed):
+            random[name] = explain(model, parts[name], config, seed).maps
+    masked = {
+        name: MaskedMaps(explained[name].maps, load_masks(parts[name], model), random[name])
+        for name in explained
+    }
+    judged = judge_beside_baselines(
+        masked["test"], masked["val"], training_masks=load_masks(parts["train"], model)
+    )
+    test = explained["test"]
+    arrays = {
+        "labels": label_codes(parts["test"]),
+        "groups": parts["test"]["group"].to_numpy(str),
+        "predicted": test.probs.argmax(axis=1),
+        "draw_energy": test.energy,
+        **{f"{n}/{score}": getattr(part, score) for n, part in judged.items() for score in SCORES},
+    }
+    cases = draw_chosen(model, parts["test"], test.probs, config, seed)
+    draw_cases(cases).savefig(path.with_name(f"draws_{seed}.png"), dpi=200)
+    save_arrays(path, arrays)
+
+
+def network_with_draws(
+    config: Config, records: pd.DataFrame, seed: int, console: Console
+) -> tuple[tf_keras.Model, dict[str, pd.DataFrame]]:
+    """The first network of a split with a flipout head on its features, and the records by part."""
+    study = skin_config(config.run, seed)
+    shares = dict(zip(("train", "val", "test"), study.fractions, strict=True))
+    split_of = bc.split_records(records, fractions=shares, seed=seed)
+    parts = {name: part.reset_index(drop=True) for name, part in split_of.groupby("split")}
+    run = Path(config.run)
+    with np.load(run / f"seed_{seed}.npz") as arrays:
+        options = heads(study)[best_prior(dict(arrays), study)]
+    split = Split(seed, parts, run / f"seed_{seed}")
+    features = split_features(config.run, seed)
+    head = train_head(split, features, seed, f"seed {seed}: flipout", console, **options)
+    return bc.attach_head(bc.load_model(split.folder / "network_0" / "model.keras"), head), parts
+
+
+def split_features(run: str, seed: int) -> tuple[Array, Array]:
+    """Features of the first network: of the training (V, N, F) and the validation images."""
+    with np.load(Path(run) / f"seed_{seed}" / "network_0" / "features.npz") as arrays:
+        return arrays["train"], arrays["val"]
+
+
+def explain(model: tf_keras.Model, records: pd.DataFrame, config: Config, seed: int) -> Explained:
+    """Draws of all images, a batch at a time: of the maps only the mean and the energy are kept."""
+    explainer = CamExplainer(bc.draw_posterior(model, config.num_samples, seed=seed))
+    probs, maps, energy = [], [], []
+    for start in range(0, len(records), config.batch_size):
+        batch = records.iloc[start : start + config.batch_size]
+        images = bc.load_images(batch["path"], model.input_shape[1:3])
+        draws = explain_padded(explainer, images, config.batch_size, lambda *_: None)
+        mean = softmax(np.float64(draws.logits), axis=-1).mean(axis=0)
+        drawn = class_maps(draws.cams, mean.argmax(axis=1))
+        probs.append(mean)
+        maps.append(drawn.mean(axis=0, dtype=np.float64))
+        energy.append(energy_in_masks(drawn, load_masks(batch, model)))
+    return Explained(np.concatenate(probs), np.concatenate(maps), np.concatenate(energy, axis=1))
+
+
+def load_masks(records: pd.DataFrame, model: tf_keras.Model) -> Array:
+    """Lesion masks (n, H, W) at the size of the model's images."""
+    return np.stack([load_mask(path, model.input_shape[1:3]) for path in records["mask_path"]])
+
+
+def draw_chosen(
+    model: tf_keras.Model, records: pd.DataFrame, probs: Array, config: Config, seed: int
+) -> list[ShownCase]:
+    """The surest and the least sure image that is called a nevus or a melanoma, rightly or not."""
+    called = np.isin(probs.argmax(axis=1), [CLASS_NAMES.index(name) for name in SHOWN])
+    sure = np.where(called, probs.max(axis=1), np.nan)
+    rows = [int(np.nanargmax(sure)), int(np.nanargmin(sure))]
+    images = bc.load_images(records["path"].iloc[rows], model.input_shape[1:3])
+    draws = bc.analyze(model, images, num_samples=config.num_samples, seed=seed)
+    cams = class_maps(draws["cam"].to_numpy(), probs[rows].argmax(axis=1))
+    drawn = softmax(np.float64(draws["logits"].to_numpy()), axis=-1)
+    masks = load_masks(records.iloc[rows], model)
+    return [
+        ShownCase(name, records["label"][row], images[i], masks[i], drawn[:, i], cams[:, i])
+        for i, (name, row) in enumerate(zip(("sure", "unsure"), rows, strict=True))
+    ]
+
+
+def localization_table(judged: Sequence[dict[str, Array]]) -> pd.DataFrame:
+    """One row per class and one of all: mean over the splits, with 95 % intervals by lesion."""
+    rows = {}
+    for name, of_class in class_rows(judged).items():
+        row = {"images": f"{np.mean([rows_of.sum() for rows_of in of_class]):.0f}"}
+        for column, key in {
+            "enrichment": "maps/enrichment",
+            **{f"enrichment, {baseline}": f"{baseline}/enrichment" for baseline in BASELINES},
+            "energy in lesion": "maps/energy",
+            "hit rate": "maps/hit_rate",
+            "IoU, tuned": "maps/iou_tuned",
+            "background / lesion": "maps/background_ratio",
+        }.items():
+            row[column] = format_interval(*interval(judged, of_class, key))
+        energies = np.concatenate(
+            [part["draw_energy"][:, chosen] for part, chosen in zip(judged, of_class, strict=True)],
+            axis=1,
+        )
+        of_draws = pd.DataFrame(energies).mean(axis=1)  # images without evidence left out
+        bounds = of_draws.quantile([0.025, 0.975])
+        row["energy of draws"] = format_interval(of_draws.mean(), *bounds)
+        rows[name] = row
+    return pd.DataFrame(rows).T.rename_axis("class")
+
+
+def class_rows(judged: Sequence[dict[str, Array]]) -> dict[str, list[Array]]:
+    """Which test images (n,) of each split are of a class, by class; and all of them."""
+    by_class = {
+        name: [part["labels"] == k for part in judged] for k, name in enumerate(CLASS_NAMES)
+    }
+    return by_class | {"all": [np.ones(len(part["labels"]), bool) for part in judged]}
+
+
+def interval(
+    judged: Sequence[dict[str, Array]], chosen: Sequence[Array], key: str, minus: str | None = None
+) -> tuple[float, float, float]:
+    """Mean over the splits of a score, or of its difference to another, with its interval.
+
+    Lesions are resampled within each test split; resamples without one of the class are left out,
+    and so are infinite ratios (nothing inside the lesion).
+    """
+    found = []
+    for part, rows in zip(judged, chosen, strict=True):
+        values = part[key] - (0.0 if minus is None else part[minus])
+        values = np.where(rows & np.isfinite(values), values, np.nan)
+        found.append(bootstrap_means(values, part["groups"]))
+    estimate = float(np.mean([one.estimate for one in found]))
+    resamples = np.mean([one.resamples for one in found], axis=0)
+    return (estimate, *map(float, resample_interval(estimate, resamples)))
+
+
+def verdict(judged: Sequence[dict[str, Array]]) -> str:
+    """For how many classes the maps lie on the lesion more than each baseline, and Tschandl's."""
+    lines = []
+    for baseline in BASELINES:
+        above, clearly = [], []
+        for name, rows in class_rows(judged).items():
+            gap, lower, _ = interval(judged, rows, "maps/enrichment", f"{baseline}/enrichment")
+            if name != "all" and gap > 0:
+                above.append(name)
+                clearly += [name] if lower > 0 else []
+        lines.append(
+            f"enrichment above {baseline}: {len(above)} of {len(CLASS_NAMES)} classes "
+            f"({', '.join(above) or 'none'}), of which {len(clearly)} beyond chance"
+        )
+    everyone = class_rows(judged)["all"]
+    ratio = format_interval(*interval(judged, everyone, "maps/background_ratio"))
+    lost = np.mean([np.isinf(part["maps/background_ratio"]).mean() for part in judged])
+    lines.append(
+        f"background to lesion {ratio}, {lost:.1%} of the maps without anything inside left out; "
+        f"Tschandl et al.: {TSCHANDL}"
+    )
+    return "\n".join(lines)
+
+
+def parse(arguments: Sequence[str] | None = None) -> tuple[Config, Path]:
+    """The configuration and the output folder from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormat)
+    parser.add_argument("--data", required=True, help="HAM10000 folder with lesion masks")
+    parser.add_argument("--run", required=True, help="of skin_lesions.py")
+    parser.add_argument("--out", required=True, type=Path, help="folder of the results")
+    parser.add_argument("--num-samples", type=int, default=Config.num_samples, help="draws")
+    parser.add_argument("--splits", type=int, nargs="+", default=Config.splits)
+    given = vars(parser.parse_args(arguments))
+    out = given.pop("out")
+    return Config(**{**given, "splits": tuple(given["splits"])}), out
+
+
+if __name__ == "__main__":
+    try:
+        main(*parse())
+    except bc.InputError as error:
+        print(f"skin_maps: {error}", file=sys.stderr)
+        sys.exit(2)
