@@ -18,13 +18,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import tf_keras
 from help_format import HelpFormat
+from posterior_config import keep_config
 from posterior_data import skin_config
 from rich.console import Console
 from scipy.special import softmax
@@ -82,6 +83,7 @@ def main(config: Config, output_dir: Path) -> pd.DataFrame:
     """Judges every split that is not done yet, prints the table and returns it."""
     console = Console()
     output_dir.mkdir(parents=True, exist_ok=True)
+    keep_config(replace(config, splits=()), output_dir / "config.json")
     records = bc.read_ham10000(config.data)
     if records["mask_path"].isna().any():
         raise bc.InputError(f"{config.data} has images without a lesion mask")
@@ -202,6 +204,7 @@ def localization_table(judged: Sequence[dict[str, Array]]) -> pd.DataFrame:
             "energy in lesion": "maps/energy",
             "hit rate": "maps/hit_rate",
             "IoU, tuned": "maps/iou_tuned",
+            "IoU, Otsu": "maps/iou_otsu",
             "background / lesion": "maps/background_ratio",
         }.items():
             row[column] = format_interval(*interval(judged, of_class, key))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import posterior_data
@@ -117,6 +119,8 @@ def test_what_is_done_is_kept_and_a_difference_is_paired(judged, capsys):
     written = (folder / "seed_0.npz").stat().st_mtime_ns
     assert study.main(config, folder).equals(table)
     assert (folder / "seed_0.npz").stat().st_mtime_ns == written
+    with pytest.raises(bc.InputError, match="is of another configuration; give another --out"):
+        study.main(dataclasses.replace(config, num_samples=7), folder)
     said = capsys.readouterr().out
     assert "enrichment above centred Gaussian: " in said
     rows = [np.ones(len(kept["labels"]), bool)]
