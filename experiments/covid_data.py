@@ -7,10 +7,8 @@ and normal of the other. "corrected" stays within the first: COVID-19 against ev
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -165,11 +163,3 @@ def parts_of_fold(images: Images, variant: str, folds: Array, fold: int) -> dict
         "test": np.flatnonzero(known & (folds == fold)),
         "foreign": np.flatnonzero(~known & inside & (folds == fold)),
     }
-
-
-def keep_config(config: Config, path: Path) -> None:
-    """Writes the configuration, or refuses one that differs from that of the results there."""
-    text = json.dumps({k: v for k, v in asdict(config).items() if k != "seeds"}, indent=1)
-    if path.exists() and path.read_text() != text:
-        raise bc.InputError(f"{path} is of another configuration; give another --out")
-    path.write_text(text)

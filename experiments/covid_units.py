@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import tf_keras
 from covid_data import COVID, VARIANTS, VIEWS, Config, Images, cut_folds, parts_of_fold
+from kept_results import save_arrays
 from rich.console import Console
 from scipy.special import softmax
 
@@ -239,12 +239,3 @@ def progress(console: Console, name: str) -> Callable[[str, int, int, str], None
             console.print(line, highlight=False)
 
     return report
-
-
-def save_arrays(path: Path, arrays: dict[str, Array]) -> None:
-    """Writes an `.npz` file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".tmp")
-    with partial.open("wb") as file:
-        np.savez(file, **arrays)
-    os.replace(partial, path)

@@ -37,12 +37,13 @@ from pathlib import Path
 import pandas as pd
 import tf_keras
 from covid_article import METHODS, agreement, compare_slips
-from covid_data import VARIANTS, Config, keep_config, read_images
+from covid_data import VARIANTS, Config, read_images
 from covid_figures import draw_examples, draw_verdict, explain_files
 from covid_pooling import Sampled, pool
 from covid_tables import probe_variant, score_variant, table_of, verdict
 from covid_units import Study, kept_model, open_study, run_unit
 from help_format import HelpFormat
+from kept_results import keep_config
 from rich.console import Console
 
 import bayescam as bc
@@ -54,7 +55,7 @@ def main(config: Config, output_dir: Path) -> pd.DataFrame:
     """Trains what is not trained yet, writes table and figures, and returns the table."""
     console, started = Console(), time.monotonic()
     output_dir.mkdir(parents=True, exist_ok=True)
-    keep_config(config, output_dir / "config.json")
+    keep_config(config, output_dir / "config.json", without={"seeds"})
     images = read_images(config)
     console.print(images.records.value_counts(["source", "label"]).sort_index().to_string())
     study = open_study(config, images, output_dir, console)

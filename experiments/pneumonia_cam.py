@@ -29,10 +29,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from help_format import HelpFormat
+from kept_results import keep_config
 from pneumonia_data import (
     VARIANTS,
     Config,
-    keep_config,
     shared_with_test,
     split_sizes,
     variant_split,

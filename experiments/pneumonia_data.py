@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import pandas as pd
 
-import bayescam as bc
 from bayescam.data import hash_files, recut_validation
 
 VARIANTS = ("as published", "corrected")
@@ -30,14 +27,6 @@ class Config:
     batch_size: int = 32
     shown: int = 3
     seed: int = 0
-
-
-def keep_config(config: Config, path: Path) -> None:
-    """Writes the configuration, or refuses one that differs from that of the results there."""
-    text = json.dumps(asdict(config), indent=1)
-    if path.exists() and path.read_text() != text:
-        raise bc.InputError(f"{path} is of another configuration; give another --out")
-    path.write_text(text)
 
 
 def variant_split(variant: str, records: pd.DataFrame, shared: pd.Series, seed: int) -> pd.Series:

@@ -30,7 +30,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from help_format import HelpFormat
-from posterior_config import CONCERN, HEADS, PROBE, REFERENCES, VARIATIONAL, Config, keep_config
+from kept_results import keep_config
+from posterior_config import CONCERN, HEADS, PROBE, REFERENCES, VARIATIONAL, Config
 from posterior_data import TASKS, Task, chest_features
 from posterior_heads import BIAS_PENALTY, choose_options, linear_probe, run_head, validation_loss
 from posterior_scores import OUTCOMES, HeadScores, score_head

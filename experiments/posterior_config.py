@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-import bayescam as bc
 from bayescam.inference.training import TrainingSettings
 
 VARIATIONAL = ("flipout", "reparameterization", "local_reparameterization")
@@ -62,11 +59,3 @@ class Config:
             validation_samples=10,
             class_weight_power=0.0,
         )
-
-
-def keep_config(config: Config, path: Path) -> None:
-    """Writes the configuration, or refuses one that differs from that of the results there."""
-    text = json.dumps(asdict(config), indent=1)
-    if path.exists() and path.read_text() != text:
-        raise bc.InputError(f"{path} is of another configuration; give another --out")
-    path.write_text(text)

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import tf_keras
+from kept_results import save_arrays
 from posterior_config import CONCERN, Config
 from rich.console import Console
-from skin_lesions import TUNED_HEAD, evaluated_views, label_codes, save_arrays
-from skin_lesions import Config as SkinConfig
+from skin_config import TUNED_HEAD, label_codes
+from skin_config import Config as SkinConfig
+from skin_lesions import evaluated_views
 
 import bayescam as bc
 from bayescam.data import ImageLoader

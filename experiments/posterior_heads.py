@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from kept_results import save_arrays
 from posterior_config import CHOICES, HEADS, VARIATIONAL, Config
 from posterior_data import Task, suffix_logits
 from rich.console import Console
 from scipy.special import log_softmax
-from skin_lesions import mean_probs, save_arrays
+from skin_table import mean_probs
 from sklearn.linear_model import LogisticRegression
 
 import bayescam as bc

@@ -29,7 +29,8 @@ import tf_keras
 from help_format import HelpFormat
 from rich.console import Console
 from scipy.special import softmax
-from skin_lesions import Split, train_head
+from skin_config import Split
+from skin_lesions import train_head
 from skin_maps import Config as MapsConfig
 from skin_maps import network_with_draws, split_features
 

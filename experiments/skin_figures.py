@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
-from skin_lesions import CLASS_NAMES
+from skin_config import CLASS_NAMES
 
 from bayescam.explain import positive_evidence
 from bayescam.report import draw_class_densities, draw_map_panels, figure_style

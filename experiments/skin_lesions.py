@@ -5,8 +5,8 @@ lesion-disjoint splits. For each split the backbone is fine-tuned with a dense h
 with the same weight; then heads are trained on the same features of that backbone, so that they
 differ in nothing else, and with class weights, for the sake of the rare classes. The fine-tuned
 network takes the mean of its head and of a dense one that is trained after it (Wortsman et al.,
-*Model soups*, ICML 2022). The backbone is fine-tuned three times (`--networks`) on each split, from
-other heads and in another order; together they are an ensemble of whole networks
+*Model soups*, ICML 2022). With `--networks 3` the backbone is fine-tuned three times on each split,
+from other heads and in another order; together they are an ensemble of whole networks
 (Lakshminarayanan et al., NeurIPS 2017), and the other heads stand on the first. What lies below the
 fine-tuned layers runs once for all.
 Evaluated images are shown in four views (mirror images, whole and enlarged), whose logits are
@@ -23,12 +23,9 @@ The article's own network: `--backbone vgg16 --weights FILE --fine-tune-layers 6
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,89 +34,44 @@ import pandas as pd
 import tensorflow as tf
 import tf_keras
 from help_format import HelpFormat
+from kept_results import keep_config, save_arrays
 from numpy.typing import NDArray
 from rich.console import Console
-from scipy.special import softmax
+from skin_config import (
+    CLASS_NAMES,
+    ENSEMBLE,
+    TUNED_HEAD,
+    Config,
+    Floats,
+    Split,
+    heads,
+    label_codes,
+    split_of,
+)
+from skin_table import summarize_seeds
 
 import bayescam as bc
 from bayescam.data import ImageLoader
 from bayescam.inference.draws import run_suffix
 from bayescam.inference.features import ProgressReport, TrainingImages
 from bayescam.inference.training import FitResult, TrainingSettings, fit_classifier
-from bayescam.report import format_interval, to_markdown
-from bayescam.uncertainty import (
-    BIASED_SCORES,
-    OVERALL_SCORES,
-    BootstrapScores,
-    cross_fit_logits,
-    fit_calibration,
-    group_bootstrap,
-    resample_interval,
-    score_predictions,
-)
+from bayescam.report import to_markdown
 from bayescam.workflows.folders import data_fingerprint
 from bayescam.workflows.train import training_images
 
-CLASS_NAMES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 EVALUATED_VIEWS = (  # share of each side that is shown, then the directions of rows and columns
     (1.0, 1, 1),
     (1.0, -1, -1),
     (0.84, 1, -1),
     (0.84, -1, 1),
 )
-BIAS_PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 1e6)
-LEAST_BALANCED_ACCURACY = 0.62
-TUNED_HEAD, ENSEMBLE = "dense, fine-tuned", "networks together"
-
-Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Config:
-    """One study; everything that decides its numbers."""
-
-    data: str
-    weights: str | None = None
-    backbone: str = "squeezenet"
-    input_shape: tuple[int, int, int] = (225, 300, 3)
-    fine_tune_layers: int = 43
-    epochs: int = 6
-    learning_rate: float = 3e-4
-    num_views: int = 6
-    head_views: int = 4
-    prior_sds: tuple[float, ...] = (0.02, 0.05, 0.15)
-    num_samples: int = 100
-    fractions: tuple[float, float, float] = (0.70, 0.10, 0.20)
-    networks: int = 3
-    seeds: tuple[int, ...] = (0, 1, 2)
-    splits: tuple[str, ...] = ("val", "test")
-
-    def tuning(self, seed: int) -> TrainingSettings:
-        """Settings of the fine-tuning, without class weights."""
-        return TrainingSettings(
-            seed=seed,
-            num_views=self.num_views,
-            class_weight_power=0.0,
-            fine_tune_layers=self.fine_tune_layers,
-            fine_tune_epochs=self.epochs,
-            fine_tune_learning_rate=self.learning_rate,
-        )
-
-
-@dataclass(frozen=True)
-class Split:
-    """One lesion-disjoint split: its seed, its records by part, and the folder of its networks."""
-
-    seed: int
-    parts: dict[str, pd.DataFrame]
-    folder: Path
 
 
 def main(config: Config, output_dir: Path) -> pd.DataFrame:
     """Runs every seed that is not done yet, prints the table and returns it."""
     console = Console()
     output_dir.mkdir(parents=True, exist_ok=True)
-    keep_config(config, output_dir / "config.json")
+    keep_config(config, output_dir / "config.json", without={"seeds"})
     records = bc.read_ham10000(config.data)
     runs = []
     for seed in config.seeds:
@@ -134,22 +86,11 @@ def main(config: Config, output_dir: Path) -> pd.DataFrame:
     return table
 
 
-def keep_config(config: Config, path: Path) -> None:
-    """Writes the configuration, or refuses one that differs from that of the results there."""
-    text = json.dumps({k: v for k, v in asdict(config).items() if k != "seeds"}, indent=1)
-    if path.exists() and path.read_text() != text:
-        raise bc.InputError(f"{path} is of another configuration; give another --out")
-    path.write_text(text)
-
-
 def run_seed(
     config: Config, records: pd.DataFrame, seed: int, path: Path, console: Console
 ) -> None:
     """Trains on one split and keeps the logits of all heads, validation and test."""
-    fractions = dict(zip(("train", "val", "test"), config.fractions, strict=True))
-    records = bc.split_records(records, fractions=fractions, seed=seed)
-    parts = {name: part.reset_index(drop=True) for name, part in records.groupby("split")}
-    split = Split(seed, parts, path.with_suffix(""))
+    split = split_of(config, records, seed, path.with_suffix(""))
     networks = [tuned_features(config, split, n, console) for n in range(config.networks)]
     shutil.rmtree(split.folder / "features", ignore_errors=True)  # of the frozen layers, 20 GB
     logits = train_heads(config, split, networks[0][1], console)
@@ -165,8 +106,8 @@ def run_seed(
         f"{head}/{name}": values for head, by in logits.items() for name, values in by.items()
     }
     for name in config.splits:
-        arrays[f"labels/{name}"] = label_codes(parts[name])
-        arrays[f"groups/{name}"] = parts[name]["group"].to_numpy(str)
+        arrays[f"labels/{name}"] = label_codes(split.parts[name])
+        arrays[f"groups/{name}"] = split.parts[name]["group"].to_numpy(str)
     save_arrays(path, arrays)
 
 
@@ -239,14 +180,6 @@ def tuned_features(
         return bc.load_model(home / "model.keras"), dict(arrays)
 
 
-def save_arrays(path: Path, arrays: dict[str, Any]) -> None:
-    """Writes an `.npz` file, whole or not at all."""
-    partial = path.with_suffix(".tmp")
-    with partial.open("wb") as file:
-        np.savez(file, **arrays)
-    os.replace(partial, path)
-
-
 def fine_tune(
     config: Config, split: Split, number: int, console: Console
 ) -> tuple[tf_keras.Model, FitResult]:
@@ -302,19 +235,6 @@ def reporter(what: str, console: Console) -> ProgressReport:
     return report
 
 
-def heads(config: Config) -> dict[str, dict[str, Any]]:
-    """The heads that are trained on the tuned features."""
-    flipout = {
-        f"flipout, prior sd {sd}": {"head": "flipout", "prior_sd": sd} for sd in config.prior_sds
-    }
-    return {"dense": {"head": "dense"}, **flipout}
-
-
-def label_codes(records: pd.DataFrame) -> NDArray[np.int64]:
-    """Class numbers (N,)."""
-    return np.array([CLASS_NAMES.index(label) for label in records["label"]])
-
-
 def evaluated_images(model: tf_keras.Model, records: pd.DataFrame) -> TrainingImages:
     """Images in the evaluated views."""
     paths, shape = records["path"].tolist(), model.input_shape[1:]
@@ -353,90 +273,6 @@ def head_logits(
         split: np.mean([run_suffix(draws.split, view, weights).numpy() for view in views], axis=0)
         for split, views in seen.items()
     }
-
-
-def summarize_seeds(runs: Sequence[dict[str, Floats]], config: Config) -> pd.DataFrame:
-    """One row per head, as it comes and calibrated: mean over the splits, with 95 % intervals.
-
-    An interval is that of the mean over the splits: lesions are resampled within each test split,
-    and the same lesions for every head, so that the last row is a paired difference.
-    """
-    priors = [best_prior(run, config) for run in runs]
-    names = [TUNED_HEAD, "dense", *([ENSEMBLE] if config.networks > 1 else [])]
-    keys_of = {name: [name] * len(runs) for name in names}
-    resamples, estimates = {}, {}
-    for name, keys in {**keys_of, "flipout": priors}.items():
-        for calibrated in (False, True):
-            row = f"{name}, calibrated" if calibrated else name
-            scored = [
-                score_run(run, key, calibrated=calibrated)
-                for run, key in zip(runs, keys, strict=True)
-            ]
-            estimates[row] = np.mean([part.estimate for part in scored], axis=0)
-            resamples[row] = np.mean([part.resamples for part in scored], axis=0)
-    difference = "flipout - dense, both calibrated"
-    for kept in (estimates, resamples):
-        kept[difference] = kept["flipout, calibrated"] - kept["dense, calibrated"]
-    shown, table = slice(len(OVERALL_SCORES)), {}
-    for row in estimates:
-        lower, upper = resample_interval(
-            estimates[row][shown],
-            resamples[row][:, shown],
-            biased=np.isin(OVERALL_SCORES, BIASED_SCORES),
-            least=-np.inf if row == difference else 0.0,
-        )
-        cells = map(format_interval, estimates[row][shown], lower, upper)
-        table[row] = dict(zip(OVERALL_SCORES, cells, strict=True))
-    chosen = ", ".join(prior.removeprefix("flipout, prior sd ") for prior in priors)
-    return pd.DataFrame(table).T.rename_axis(f"mean of {len(runs)} splits; prior sd {chosen}")
-
-
-def best_prior(run: dict[str, Floats], config: Config) -> str:
-    """The flipout head with the best cross-fitted validation likelihood."""
-
-    def loss(head: str) -> float:
-        probs = cross_fitted(run, head)
-        return float(-np.log(probs[np.arange(len(probs)), run["labels/val"]]).mean())
-
-    return min((head for head in heads(config) if head != "dense"), key=loss)
-
-
-def cross_fitted(run: dict[str, Floats], head: str, **options: float) -> Floats:
-    """Calibrated validation probabilities, no image by a fit that saw its lesion."""
-    val = (run[f"{head}/val"], run["labels/val"], run["groups/val"])
-    return mean_probs(cross_fit_logits(*val, class_names=CLASS_NAMES, **options))
-
-
-def score_run(run: dict[str, Floats], head: str, *, calibrated: bool) -> BootstrapScores:
-    """Test scores of one head on one split; the calibration is fitted on validation data."""
-    logits = run[f"{head}/test"]
-    if calibrated:
-        penalty = choose_penalty(run, head)
-        val = run[f"{head}/val"], run["labels/val"]
-        fit = fit_calibration(*val, bias_penalty=penalty, class_names=CLASS_NAMES)
-        logits = fit.apply(logits)
-    return group_bootstrap(mean_probs(logits), run["labels/test"], run["groups/test"], CLASS_NAMES)
-
-
-def choose_penalty(run: dict[str, Floats], head: str) -> float:
-    """The penalty of the class biases, by cross-fitting on validation images.
-
-    Biases trade the rare classes for the common ones; a small penalty lets them go further. Of the
-    penalties that keep a balanced accuracy of at least 0.62, the most accurate one; if there is
-    none, the one with the best balanced accuracy.
-    """
-
-    def merit(penalty: float) -> tuple[float, float]:
-        probs = cross_fitted(run, head, bias_penalty=penalty)
-        scores = score_predictions(probs, run["labels/val"], CLASS_NAMES)
-        return min(scores.balanced_accuracy, LEAST_BALANCED_ACCURACY), scores.accuracy
-
-    return max(BIAS_PENALTIES, key=merit)
-
-
-def mean_probs(logits: Floats) -> Floats:
-    """Posterior predictive mean (N, K)."""
-    return softmax(np.asarray(logits, np.float64), axis=-1).mean(axis=0)
 
 
 def parse(arguments: Sequence[str] | None = None) -> tuple[Config, Path]:

@@ -18,19 +18,21 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import tf_keras
 from help_format import HelpFormat
-from posterior_config import keep_config
+from kept_results import keep_config, save_arrays
 from posterior_data import skin_config
 from rich.console import Console
 from scipy.special import softmax
+from skin_config import CLASS_NAMES, heads, label_codes, split_of
 from skin_figures import ShownCase, draw_cases
-from skin_lesions import CLASS_NAMES, Split, best_prior, heads, label_codes, save_arrays, train_head
+from skin_lesions import train_head
+from skin_table import best_prior
 
 import bayescam as bc
 from bayescam.data import load_mask
@@ -83,7 +85,7 @@ def main(config: Config, output_dir: Path) -> pd.DataFrame:
     """Judges every split that is not done yet, prints the table and returns it."""
     console = Console()
     output_dir.mkdir(parents=True, exist_ok=True)
-    keep_config(replace(config, splits=()), output_dir / "config.json")
+    keep_config(config, output_dir / "config.json", without={"splits"})
     records = bc.read_ham10000(config.data)
     if records["mask_path"].isna().any():
         raise bc.InputError(f"{config.data} has images without a lesion mask")
@@ -135,17 +137,15 @@ def network_with_draws(
     config: Config, records: pd.DataFrame, seed: int, console: Console
 ) -> tuple[tf_keras.Model, dict[str, pd.DataFrame]]:
     """The first network of a split with a flipout head on its features, and the records by part."""
-    study = skin_config(config.run, seed)
-    shares = dict(zip(("train", "val", "test"), study.fractions, strict=True))
-    split_of = bc.split_records(records, fractions=shares, seed=seed)
-    parts = {name: part.reset_index(drop=True) for name, part in split_of.groupby("split")}
-    run = Path(config.run)
+    study, run = skin_config(config.run, seed), Path(config.run)
+    split = split_of(study, records, seed, run / f"seed_{seed}")
     with np.load(run / f"seed_{seed}.npz") as arrays:
         options = heads(study)[best_prior(dict(arrays), study)]
-    split = Split(seed, parts, run / f"seed_{seed}")
     features = split_features(config.run, seed)
     head = train_head(split, features, seed, f"seed {seed}: flipout", console, **options)
-    return bc.attach_head(bc.load_model(split.folder / "network_0" / "model.keras"), head), parts
+    return bc.attach_head(
+        bc.load_model(split.folder / "network_0" / "model.keras"), head
+    ), split.parts
 
 
 def split_features(run: str, seed: int) -> tuple[Array, Array]:

@@ -11,6 +11,7 @@ import pneumonia_data
 import pneumonia_maps
 import pneumonia_network
 import pytest
+from kept_results import keep_config
 from rich.console import Console
 from scipy.special import softmax
 
@@ -98,7 +99,7 @@ def test_features_are_made_once(finished, config, records):
         config, ("NORMAL", "PNEUMONIA"), records, out, Console(quiet=True)
     )
     assert (out / "features" / "all.npy").stat().st_mtime_ns == kept
-    pneumonia_data.keep_config(config, out / "config.json")
+    keep_config(config, out / "config.json")
     other = pneumonia_data.Config(data=config.data, epochs=7)
     with pytest.raises(bc.InputError, match="of another configuration; give another --out"):
         study.main(other, out)

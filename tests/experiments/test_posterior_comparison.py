@@ -13,7 +13,10 @@ import posterior_data
 import posterior_heads
 import posterior_scores as scores
 import pytest
+import skin_config
 import skin_lesions
+import skin_table
+from kept_results import keep_config, save_arrays
 from rich.console import Console
 from scipy.special import softmax
 from sklearn.metrics import log_loss
@@ -33,14 +36,14 @@ SMALL = {"splits": (0,), "seeds": (0, 1), "num_samples": 6, "num_foreign": 20, "
 
 def leave_skin_run(run, skin):
     """A run folder as `skin_lesions.py` leaves it, of two networks that were not trained."""
-    config = skin_lesions.Config(data=str(skin), fractions=(0.5, 0.25, 0.25), networks=2)
+    config = skin_config.Config(data=str(skin), fractions=(0.5, 0.25, 0.25), networks=2)
     shares = dict(zip(("train", "val", "test"), config.fractions, strict=True))
     records = bc.split_records(bc.read_ham10000(skin), fractions=shares, seed=0)
     tables = {name: part.reset_index(drop=True) for name, part in records.groupby("split")}
     for number in range(2):
         model = bc.build_classifier(
             "narrow_vgg",
-            class_names=skin_lesions.CLASS_NAMES,
+            class_names=skin_config.CLASS_NAMES,
             head="dense",
             input_shape=(32, 32, 3),
             seed=number,
@@ -53,8 +56,8 @@ def leave_skin_run(run, skin):
         )
         seen = {f"seen/{name}": views[name] for name in ("val", "test")}
         fitting = {"train": views["train"][:2], "val": views["val"][:1]}
-        skin_lesions.save_arrays(home / "features.npz", fitting | seen)
-    skin_lesions.keep_config(config, run / "config.json")
+        save_arrays(home / "features.npz", fitting | seen)
+    keep_config(config, run / "config.json", without={"seeds"})
 
 
 @pytest.fixture(scope="module")
@@ -114,14 +117,14 @@ def test_whole_networks_are_rows(compared):
     for part in ("val", "test"):
         rows = records[records["split"] == part]
         images = bc.load_images(rows["path"], (32, 32))
-        labels[part] = skin_lesions.label_codes(rows)
+        labels[part] = skin_config.label_codes(rows)
         views = skin_lesions.evaluated_views(images)
         folders = sorted((Path(config.skin_run) / "seed_0").iterdir())
         models = [bc.load_model(folder / "model.keras") for folder in folders]
         logits[part] = np.stack([np.mean([m(view) for view in views], axis=0) for m in models])
     for row, members in {"dense, fine-tuned": 1, "ensemble of 2 networks": 2}.items():
         fit = study.fit_calibration(logits["val"][:members], labels["val"], bias_penalty=3.0)
-        probs = skin_lesions.mean_probs(fit.apply(logits["test"][:members]))
+        probs = skin_table.mean_probs(fit.apply(logits["test"][:members]))
         nll = -np.log(probs[np.arange(len(probs)), labels["test"]]).mean()
         assert table.loc[row, "NLL"] == pytest.approx(nll, rel=1e-3)
 

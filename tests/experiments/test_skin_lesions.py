@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import skin_lesions as study
+import skin_table
 
 from bayescam.data import write_phantoms
 
@@ -59,7 +60,7 @@ def test_the_table_is_the_mean_of_the_splits_and_done_seeds_are_kept(tmp_path, c
             np.testing.assert_array_equal(first, run["dense, fine-tuned/test"][0])
             home = path.with_suffix("") / "network_1"
             np.testing.assert_allclose(second, logits_of(home, records_of(config, path)), atol=0.02)
-            predicted = study.mean_probs(run["dense/test"]).argmax(axis=1)
+            predicted = skin_table.mean_probs(run["dense/test"]).argmax(axis=1)
             accuracies.append((predicted == run["labels/test"]).mean())
     assert table.loc["dense", "accuracy"].startswith(f"{np.mean(accuracies):.3f} [")
     assert "flipout - dense, both calibrated" in table.index
@@ -121,17 +122,17 @@ def test_evaluated_views_are_mirror_images_of_the_whole_and_of_the_enlarged_midd
 
 def test_the_penalty_is_the_most_accurate_that_keeps_the_balanced_accuracy(monkeypatch):
     scores = {1.0: (0.9, 0.5), 3.0: (0.8, 0.63), 10.0: (0.82, 0.62), 30.0: (0.7, 0.8)}
-    monkeypatch.setattr(study, "BIAS_PENALTIES", tuple(scores))
-    monkeypatch.setattr(study, "cross_fitted", lambda run, head, bias_penalty: bias_penalty)
+    monkeypatch.setattr(skin_table, "BIAS_PENALTIES", tuple(scores))
+    monkeypatch.setattr(skin_table, "cross_fitted", lambda run, head, bias_penalty: bias_penalty)
 
     def score(penalty, labels, names):
         accuracy, balanced = scores[penalty]
         return SimpleNamespace(accuracy=accuracy, balanced_accuracy=balanced)
 
-    monkeypatch.setattr(study, "score_predictions", score)
-    assert study.choose_penalty({"labels/val": None}, "dense") == 10.0
+    monkeypatch.setattr(skin_table, "score_predictions", score)
+    assert skin_table.choose_penalty({"labels/val": None}, "dense") == 10.0
     scores.update({3.0: (0.8, 0.51), 10.0: (0.8, 0.52), 30.0: (0.7, 0.53)})
-    assert study.choose_penalty({"labels/val": None}, "dense") == 30.0
+    assert skin_table.choose_penalty({"labels/val": None}, "dense") == 30.0
 
 
 def test_the_average_of_two_heads_has_the_mean_logits():

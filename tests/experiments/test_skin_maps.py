@@ -9,8 +9,9 @@ import pandas as pd
 import posterior_data
 import pytest
 import skin_checks as checks
-import skin_lesions
+import skin_config
 import skin_maps as study
+from kept_results import keep_config, save_arrays
 from PIL import Image
 from rich.console import Console
 from scipy.special import softmax
@@ -23,7 +24,7 @@ from bayescam.report import format_number
 pytestmark = pytest.mark.filterwarnings(  # a hundred phantoms leave rare classes out
     "ignore:.*(no validation image is of|temperature ended on its bound|a class without images)"
 )
-NAMES = skin_lesions.CLASS_NAMES
+NAMES = skin_config.CLASS_NAMES
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def judged(tmp_path_factory):
     root = tmp_path_factory.mktemp("maps")
     skin = write_phantoms(root / "skin", kind="skin", num_images=110, seed=0)
     shares = {"train": 0.5, "val": 0.2, "test": 0.3}
-    run = skin_lesions.Config(
+    run = skin_config.Config(
         data=str(skin), fractions=tuple(shares.values()), networks=1, prior_sds=(0.15,)
     )
     records = bc.split_records(bc.read_ham10000(skin), fractions=shares, seed=0)
@@ -46,19 +47,15 @@ def judged(tmp_path_factory):
     views = posterior_data.view_features(
         model, parts, lambda images: [images], root / "views", Console(quiet=True)
     )
-    skin_lesions.save_arrays(
-        home / "features.npz", {name: views[name] for name in ("train", "val")}
-    )
-    skin_lesions.keep_config(run, root / "run" / "config.json")
+    save_arrays(home / "features.npz", {name: views[name] for name in ("train", "val")})
+    keep_config(run, root / "run" / "config.json", without={"seeds"})
     val = {
-        "labels/val": skin_lesions.label_codes(parts["val"]),
+        "labels/val": skin_config.label_codes(parts["val"]),
         "groups/val": parts["val"]["group"],
     }
     logits = np.random.default_rng(0).normal(size=(5, len(parts["val"]), 7))
     arrays = {**val, "groups/val": val["groups/val"].to_numpy(str)}
-    skin_lesions.save_arrays(
-        root / "run" / "seed_0.npz", arrays | {"flipout, prior sd 0.15/val": logits}
-    )
+    save_arrays(root / "run" / "seed_0.npz", arrays | {"flipout, prior sd 0.15/val": logits})
     config = study.Config(str(skin), str(root / "run"), num_samples=6, splits=(0,), batch_size=16)
     table = study.main(config, root / "out")
     with np.load(root / "out" / "seed_0.npz") as kept:
