@@ -5,7 +5,7 @@ flipout head, Grad-CAM of the predicted class, on some test images. Prints and w
 
 `sanity.csv` (Adebayo et al. 2018): rank correlation with the maps of a random head, of a network
 that is random from the output back to some layer, of a head trained on permuted labels, of noisy
-images and of other draws; for the mean map and for the uncertainty map. A check is passed if the
+images and of other draws; for the mean map, the sd map and P(map > c). A check is passed if the
 correlation lies on the right side of the 95th percentile of that between different images.
 
 `faithfulness.csv`: insertion, deletion (Petsiuk et al. 2018) and ROAD (Rong et al. 2022) of the
@@ -45,10 +45,10 @@ from bayescam.explain import (
     deletion,
     head_randomization,
     insertion,
-    mean_and_sd,
     noise_stability,
     road,
     seed_repeatability,
+    summary_maps,
 )
 from bayescam.inference.draws import run_suffix
 from bayescam.report import format_interval, to_markdown
@@ -126,8 +126,8 @@ def permuted_network(
 def explain(
     model: tf_keras.Model, images: Array, predicted: Array, num_samples: int, seed: int = 0
 ) -> dict[str, Array]:
-    """The mean map and the uncertainty map (N, h, w) of the class that the network predicts."""
-    return mean_and_sd(draw_maps(model, images, num_samples, seed), predicted)
+    """The mean map, sd map and P(map > c), each (N, h, w), of the class that is predicted."""
+    return summary_maps(draw_maps(model, images, num_samples, seed), predicted)
 
 
 def draw_maps(model: tf_keras.Model, images: Array, num_samples: int, seed: int = 0) -> Array:

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from bayescam.explain.modes import ExplanationModes, explanation_modes
     from bayescam.explain.peaks import PeakDistribution, peak_distribution
     from bayescam.explain.perturbation import PerturbationCurve
-    from bayescam.explain.predicted_maps import class_maps, mean_and_sd
+    from bayescam.explain.predicted_maps import class_maps, summary_maps
     from bayescam.explain.randomization import cascade, head_layers, randomized, weighted_layers
     from bayescam.explain.sanity import (
         cascading_randomization,
@@ -114,7 +114,7 @@ __all__ = [
     "logit_moments",
     "map_errors",
     "map_quantiles",
-    "mean_and_sd",
+    "summary_maps",
     "mean_mask",
     "noise_stability",
     "overlap_agreement",
@@ -140,7 +140,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "bayescam.explain.agreement": ("overlap_agreement", "rank_agreement"),
         "bayescam.explain.class_flips": ("MapVarianceSplit", "split_map_variance"),
-        "bayescam.explain.predicted_maps": ("class_maps", "mean_and_sd"),
+        "bayescam.explain.predicted_maps": ("class_maps", "summary_maps"),
         "bayescam.explain.closed_form": (
             "LogitMoments",
             "cam_covariance",

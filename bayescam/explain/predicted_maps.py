@@ -1,12 +1,13 @@
-"""The map of one target for each image, and what the draws say of it: its mean and its spread."""
+"""The map of one target for each image, and what the draws say of it."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from bayescam.explain.summary import relevance_threshold
 from bayescam.types import Array, InputError
 
-__all__ = ["class_maps", "mean_and_sd"]
+__all__ = ["class_maps", "summary_maps"]
 
 
 def class_maps(cams: Array, target_indices: Array) -> Array:
@@ -42,8 +43,11 @@ def class_maps(cams: Array, target_indices: Array) -> Array:
     return array[..., np.arange(num_images), indices, :, :]
 
 
-def mean_and_sd(cams: Array, target_indices: Array) -> dict[str, Array]:
-    """Returns "mean map" (signed) and "uncertainty map" (sd over draws) of a target, (N, h, w).
+def summary_maps(cams: Array, target_indices: Array) -> dict[str, Array]:
+    """Returns the maps (N, h, w) of a target that figures show, by kind.
+
+    "mean map" is the signed mean over the draws. Two say how sure it is: "sd map" is the sd over
+    the draws, "P(map > c)" the share of the draws above half the peak of `relu(mean)`.
 
     Args:
         cams: (S, N, T, h, w).
@@ -58,7 +62,10 @@ def mean_and_sd(cams: Array, target_indices: Array) -> dict[str, Array]:
             f"spread; got {np.shape(cams)}"
         )
     maps = class_maps(cams, target_indices)
+    mean = maps.mean(axis=0, dtype=np.float64)
+    above = maps > relevance_threshold(mean)[:, np.newaxis, np.newaxis]
     return {
-        "mean map": maps.mean(axis=0, dtype=np.float64),
-        "uncertainty map": maps.std(axis=0, dtype=np.float64),  # 0 where all draws are equal
+        "mean map": mean,
+        "sd map": maps.std(axis=0, dtype=np.float64),  # 0 where all draws are equal
+        "P(map > c)": above.mean(axis=0),
     }

@@ -1,15 +1,16 @@
 """Do maps depend on the model, and on little else? One answer for each kind of map.
 
-An explainer returns maps (N, h, w) by kind, usually the "mean map" and "uncertainty map" of
-`mean_and_sd`, of the same class of each image every time. Randomised weights must change them
+An explainer returns maps (N, h, w) by kind, usually the "mean map", "sd map" and "P(map > c)" of
+`summary_maps`, of the same class of each image every time. Randomised weights must change them
 (`differs`); noise on the image and another seed must not (`agrees`). For a model that was trained
 on permuted labels, give its maps and the model's own to `compare_maps`.
 
 All images share one random head, which can be like the trained one by chance: hence repeats.
 
-The uncertainty map of a one-layer Gaussian head is `sqrt(sum_k sigma_k^2 A_k^2 / d_k^2) / Z`. Where
-training has left the sds `sigma_k` much alike, it depends on the head in scale only, and does not
-differ under a random head. That is a finding about such a map, not a fault of the test.
+The sd map of a one-layer Gaussian head is `sqrt(sum_k sigma_k^2 A_k^2 / d_k^2) / Z`. Where training
+has left the sds `sigma_k` much alike, it depends on the head in scale only, and does not differ
+under a random head. That is a finding about such a map, not a fault of the test. How sure a model
+is of a place is told by P(map > c), which depends on the mean too.
 """
 
 from __future__ import annotations

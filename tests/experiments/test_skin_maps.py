@@ -152,7 +152,7 @@ def test_checks_are_rank_correlations_of_the_maps(judged, tmp_path):
     probs = softmax(np.float64(made[0]["logits"].to_numpy()), axis=-1).mean(axis=0)
     rows = np.arange(6), probs.argmax(axis=1)
     first, second = (one["cam"].to_numpy()[:, *rows].astype(np.float64) for one in made)
-    for kind, spread in (("mean map", np.mean), ("uncertainty map", np.std)):
+    for kind, spread in (("mean map", np.mean), ("sd map", np.std)):
         pairs = zip(spread(first, axis=0), spread(second, axis=0), strict=True)
         alike = [spearmanr(a, b, axis=None).statistic for a, b in pairs]
         row = sanity[sanity["map"] == kind].loc["other draws"]

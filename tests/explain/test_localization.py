@@ -12,8 +12,8 @@ from bayescam.explain import (
     energy_in_masks,
     judge_beside_baselines,
     judge_localization,
-    mean_and_sd,
     mean_mask,
+    summary_maps,
     tune_threshold,
 )
 from bayescam.explain.mask_levels import count_levels, iou_by_level, otsu_level
@@ -215,17 +215,20 @@ def test_the_map_of_each_image_is_that_of_its_class():
     chosen = class_maps(cams, [1, 0, 1])
     for n, t in enumerate((1, 0, 1)):
         np.testing.assert_array_equal(chosen[:, n], cams[:, n, t])
-    both = mean_and_sd(cams, [1, 0, 1])
+    both = summary_maps(cams, [1, 0, 1])
     np.testing.assert_allclose(both["mean map"][2], cams[:, 2, 1].mean(axis=0), rtol=1e-6)
-    np.testing.assert_allclose(both["uncertainty map"][2], cams[:, 2, 1].std(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(both["sd map"][2], cams[:, 2, 1].std(axis=0), rtol=1e-6)
+    threshold = both["mean map"][2].max() / 2
+    assert both["mean map"][2].max() > 0
+    np.testing.assert_allclose(both["P(map > c)"][2], (cams[:, 2, 1] > threshold).mean(axis=0))
     equal = np.repeat(cams[:1], 100, axis=0)
-    assert mean_and_sd(equal, [1, 0, 1])["uncertainty map"].max() == 0  # not rounding, to be ranked
+    assert summary_maps(equal, [1, 0, 1])["sd map"].max() == 0  # not rounding, to be ranked
     with pytest.raises(InputError, match="`target_indices` must be 0 to 1, .*; got 2"):
         class_maps(cams, [0, 2, 1])
     with pytest.raises(InputError, match="`target_indices` must be 3 whole numbers"):
         class_maps(cams, [0.0, 1.0, 1.0])
     with pytest.raises(InputError, match="at least two draws"):
-        mean_and_sd(cams[:1], [0, 0, 0])
+        summary_maps(cams[:1], [0, 0, 0])
 
 
 @pytest.mark.parametrize(

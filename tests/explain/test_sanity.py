@@ -20,11 +20,11 @@ from bayescam.explain import (
     compare_maps,
     head_layers,
     head_randomization,
-    mean_and_sd,
     noise_stability,
     randomized,
     rank_correlation,
     seed_repeatability,
+    summary_maps,
     weighted_layers,
 )
 from bayescam.inference import draw_posterior
@@ -32,7 +32,7 @@ from bayescam.models import FlipoutDense
 from bayescam.types import InputError
 from tests.networks import narrow
 
-KINDS = ["mean map", "uncertainty map"]
+KINDS = ["mean map", "sd map", "P(map > c)"]
 NUM = 14
 
 
@@ -73,7 +73,7 @@ def model():
 
 def maps_of(model, images, seed=0):
     draws = draw_posterior(model, 40, seed=seed)
-    return mean_and_sd(CamExplainer(draws)(images).cams, np.zeros(len(images), int))
+    return summary_maps(CamExplainer(draws)(images).cams, np.zeros(len(images), int))
 
 
 def edges(images) -> dict[str, np.ndarray]:
@@ -248,10 +248,10 @@ def test_statistics_of_the_data_stay_so_equal_sds_leave_the_uncertainty_map_as_i
     def explain():
         np.testing.assert_array_equal(model.get_layer("standardization").get_weights(), statistics)
         moments = cam_moments(model, pictures, targets=[0], target_layer="block4_conv3")
-        return {"mean map": moments.mean[:, 0], "uncertainty map": np.sqrt(moments.variance[:, 0])}
+        return {"mean map": moments.mean[:, 0], "sd map": np.sqrt(moments.variance[:, 0])}
 
     found = head_randomization(model, explain, num_repeats=3)
-    assert found["uncertainty map"].mean == pytest.approx(1)
+    assert found["sd map"].mean == pytest.approx(1)
     assert found["mean map"].mean < 0.9
 
 
