@@ -17,7 +17,7 @@ from scipy.special import softmax
 
 import bayescam as bc
 from bayescam.data import load_image, resize_image
-from bayescam.explain import class_maps, energy_in_masks
+from bayescam.explain import class_maps, energy_in_masks, positive_evidence
 from bayescam.report import color_overlay, draw_overlays, figure_style
 from bayescam.types import Array
 from bayescam.uncertainty import credible_interval
@@ -56,11 +56,13 @@ def explain_files(
         classes = [str(name) for name in draws["class"].to_numpy()]
         probs = softmax(draws["logits"].to_numpy().astype(np.float64), axis=-1)
         mean = probs.mean(axis=0)
-        cams = draws["cam"].to_numpy().mean(axis=0)
+        maps = draws["cam"].to_numpy()
+        cams = maps.mean(axis=0)
+        shown = positive_evidence(cams, maps.std(axis=0), number)
         lines = [said(probs[:, i], path) for i, path in enumerate(paths)]
         for i, picture in enumerate(pictures):
             k = int(mean[i].argmax())
-            evidence = "" if cams[i, k].max() > 0 else ", no positive evidence"
+            evidence = "" if shown[i, k] else ", no positive evidence"
             figure = draw_overlays(
                 picture, cams[i, k], title=f"{title}: {classes[k]} {mean[i, k]:.3f}{evidence}"
             )
@@ -95,13 +97,15 @@ def draw_examples(
         for column, (variant, model) in enumerate(models.items(), start=1):
             draws = bc.analyze(model, pixels, num_samples=num_samples)
             mean = softmax(draws["logits"].to_numpy().astype(np.float64), axis=-1).mean(axis=0)
-            cams = class_maps(draws["cam"].to_numpy(), mean.argmax(axis=1)).mean(axis=0)
+            maps = class_maps(draws["cam"].to_numpy(), mean.argmax(axis=1))
+            cams = maps.mean(axis=0)
+            shown = positive_evidence(cams, maps.std(axis=0), len(maps))
             axes[0, column].set_title(f"{variant}: relu(mean map)")
             for i, ax in enumerate(axes[:, column]):
                 ax.imshow(color_overlay(pixels[i], cams[i], colormap="jet")[1])
                 k = int(mean[i].argmax())
                 words = f"{draws['class'].to_numpy()[k]} {mean[i, k]:.2f}"
-                if cams[i].max() <= 0:
+                if not shown[i]:
                     words += ", no positive evidence"
                 elif masks[i].any():
                     share = energy_in_masks(cams[i : i + 1], masks[i : i + 1])[0]

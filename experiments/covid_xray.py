@@ -122,15 +122,18 @@ def example_rows(study: Study) -> list[int]:
     return [int(row) for row in chosen.index]
 
 
-def load_classifier(path: Path, names: Sequence[str] | None, rescale: float) -> tf_keras.Model:
+def load_classifier(
+    path: Path, names: Sequence[str] | None, rescale: float, *, trust: bool = False
+) -> tf_keras.Model:
     """A model that was saved earlier, of bayescam or of any other maker.
 
     Args:
-        path: An `.h5` or `.keras` file.
+        path: An `.h5` or `.keras` file, or a SavedModel folder.
         names: Names of the classes; those of the file, or "class 0", "class 1", ... if `None`.
         rescale: What the model's own input pipeline multiplied pixels in 0..255 by.
+        trust: Whether to execute code that the model carries; a SavedModel folder needs it.
     """
-    model = bc.load_model(path)
+    model = bc.load_model(path, trust=trust)
     try:
         class_names(model)
     except bc.InputError:
@@ -142,7 +145,7 @@ def load_classifier(path: Path, names: Sequence[str] | None, rescale: float) -> 
 
 def explain_saved(given: argparse.Namespace) -> None:
     """Prints the probabilities of images by a saved model, and writes their figures."""
-    model = load_classifier(given.model, given.class_names, given.rescale)
+    model = load_classifier(given.model, given.class_names, given.rescale, trust=given.trust)
     print(dict(enumerate(class_names(model))))
     lines = explain_files(
         model,
@@ -167,7 +170,10 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormat)
     made.add_argument("--out", required=True, type=Path, help="folder of the results")
     saved = made.add_argument_group("a model that was saved earlier")
-    saved.add_argument("--model", type=Path, help="an .h5 or .keras file")
+    saved.add_argument("--model", type=Path, help="an .h5 or .keras file, or a SavedModel folder")
+    saved.add_argument(
+        "--trust", action="store_true", help="execute code of the model; a SavedModel needs it"
+    )
     saved.add_argument("--images", nargs="+", help="image files")
     saved.add_argument("--class-names", nargs="+", help="in the order of the model's outputs")
     saved.add_argument("--rescale", type=float, default=1 / 255, help="of pixels in 0..255")

@@ -362,6 +362,12 @@ def test_a_saved_model_of_another_maker(tmp_path, config, capsys):
     for line, path, probs in zip(said[1:2], paths, expected, strict=True):
         shown = np.array2string(probs[np.newaxis], precision=3, suppress_small=True)
         assert line == f"{probs.argmax()} {shown} {path.rpartition('/')[2]}"
+    model.save(tmp_path / "folder")
+    folder = ["--model", str(tmp_path / "folder"), *arguments[2:], "--out", str(tmp_path / "maps")]
+    with pytest.raises(bc.InputError, match="SavedModel folder"):
+        study.run(folder)
+    study.run([*folder, "--trust"])
+    assert capsys.readouterr().out.splitlines()[1:] == said[1:]
     figures = sorted((tmp_path / "maps").iterdir())
     assert len(figures) == 2
     for figure in figures:
