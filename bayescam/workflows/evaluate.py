@@ -39,8 +39,8 @@ import pandas as pd
 
 from bayescam.types import check_share
 from bayescam.uncertainty import Calibration, reliability_curve
-from bayescam.workflows.acting import act_on_images, describe_acting
 from bayescam.workflows.calibrating import describe_fit, fit_rows
+from bayescam.workflows.deciding import decide
 from bayescam.workflows.figures import draw_figures, draw_missed_figure, draw_sets_figure
 from bayescam.workflows.finished import load_analysis
 from bayescam.workflows.folders import write_json
@@ -53,9 +53,8 @@ from bayescam.workflows.parts import (
     describe_parts,
     load_same_model,
 )
-from bayescam.workflows.referral import find_class, referral_by_score, referral_rule
+from bayescam.workflows.referral import find_class, referral_by_score
 from bayescam.workflows.scores import plain, scores_with_intervals
-from bayescam.workflows.sets import conformal_sets
 from bayescam.workflows.strata import find_strata, scores_by_stratum
 from bayescam.workflows.tables import EVALUATION_SCHEMA, scores_table, write_tables
 
@@ -128,21 +127,11 @@ def evaluate_folder(
         notes.append(f"No scored image is of {class_of_concern}: its silent misses are not known.")
         concern = None
 
-    conformal = rule = half = acting = None
-    if len(parts.guaranteeing):
-        half, said = fit_rows(parts, parts.first_half)
-        notes += [f"Half of the validation groups: {line}" for line in said]
-        held_out = judge_images(parts.fitting, parts.guaranteeing, half)
-        acted_on = judge_images(analysis, parts.scored, half)
-        conformal, said = conformal_sets(
-            held_out, acted_on, names, coverage=coverage, strata=stratum_of, seed=seed
-        )
-        rule = referral_rule(
-            held_out, acted_on, target_risk=target_risk, concern=concern, seed=seed
-        )
-        notes += said + ([rule["guarantee"]] if rule["keeps"] == "none" else [])
-        acting = describe_acting(rule, conformal)
-        images = pd.concat([images, act_on_images(acted_on, rule, conformal, names)], axis=1)
+    decided = decide(
+        parts, stratum_of, concern, coverage=coverage, target_risk=target_risk, seed=seed
+    )
+    notes += decided.notes
+    images = pd.concat([images, decided.columns], axis=1)
     by_stratum = None
     if stratum_of is not None:
         found, said = scores_by_stratum(reported, stratum_of, names, seed=seed)
@@ -175,7 +164,7 @@ def evaluate_folder(
                 ),
             },
             "calibration": describe_fit(fitted, parts, parts.calibrating),
-            "threshold_calibration": describe_fit(half, parts, parts.first_half),
+            "threshold_calibration": describe_fit(decided.fit, parts, parts.first_half),
             "bins": _BINS,
             "scores": _by_state(lambda part: scores_with_intervals(part, names, seed=seed), judged),
             "reliability": {
@@ -184,9 +173,9 @@ def evaluate_folder(
             },
             "measures": measures,
             "referral": _by_state(lambda part: referral_by_score(part, concern, seed=seed), judged),
-            "referral_rule": rule,
-            "conformal": conformal,
-            "acting": acting,
+            "referral_rule": decided.rule,
+            "conformal": decided.conformal,
+            "acting": decided.acting,
             "strata": by_stratum,
             "confusion": reported.confusion(),
             "ood": compared,
