@@ -5,7 +5,9 @@ with ImageNet weights, its last six layers trained again for ten epochs with a d
 layer on top, one hundred draws. "as published" cuts HAM10000 by image, so that many images have a
 sibling of the same lesion in training, and scores the validation images by which the epoch was
 chosen. "corrected" cuts by lesion and scores test images that nothing was chosen by. All else is
-the same. A seed that is done is kept, so that a run that was stopped carries on.
+the same. Writes `as_published.csv` and for each seed the article's figure, with densities and maps
+of a sure and of an unsure image from the same draws (the article has them of different models). A
+seed that is done is kept, so that a run that was stopped carries on.
 
     python experiments/skin_article.py --data ham10000 --weights squeezenet_notop.h5 --out runs/a
 
@@ -23,10 +25,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import tf_keras
 from help_format import HelpFormat
 from kept_results import keep_config, save_arrays
 from rich.console import Console
 from skin_config import CLASS_NAMES, Floats, label_codes
+from skin_figures import choose_cases, draw_cases
 from skin_lesions import reporter
 from skin_table import mean_probs, score_cells
 
@@ -94,8 +98,11 @@ def run_seed(
         parts = cut(records, variant, seed)
         home = path.with_suffix("") / variant
         for head in HEADS:
-            probs = trained_probs(config, parts, scored, head, seed, home, console)
+            model, probs = train_and_score(config, parts, scored, head, seed, home, console)
             arrays[f"{variant}, {head}/probs"] = probs
+            if (variant, head) == ("corrected", "flipout"):
+                cases = choose_cases(model, parts[scored], probs, config.num_samples, seed)
+                draw_cases(cases).savefig(path.with_name(f"draws_{seed}.png"), dpi=200)
         shutil.rmtree(home)
         arrays[f"{variant}/labels"] = label_codes(parts[scored])
         arrays[f"{variant}/groups"] = parts[scored]["group"].to_numpy(str)
@@ -111,7 +118,7 @@ def cut(records: pd.DataFrame, variant: str, seed: int) -> dict[str, pd.DataFram
     return {name: part.reset_index(drop=True) for name, part in records.groupby(split)}
 
 
-def trained_probs(
+def train_and_score(
     config: Config,
     parts: dict[str, pd.DataFrame],
     scored: str,
@@ -119,8 +126,8 @@ def trained_probs(
     seed: int,
     home: Path,
     console: Console,
-) -> Floats:
-    """Probabilities (N, K), the mean over the draws, of the scored images by a trained network."""
+) -> tuple[tf_keras.Model, Floats]:
+    """A trained network and its mean probabilities (N, K) over the draws, of the scored images."""
     model = bc.build_classifier(
         config.backbone,
         class_names=CLASS_NAMES,
@@ -145,7 +152,7 @@ def trained_probs(
     )
     features = result.frozen.to_features(below).values[0]
     draws = bc.draw_posterior(model, config.num_samples if head == "flipout" else 1, seed=seed)
-    return mean_probs(run_suffix(draws.split, features, draws.weights()).numpy())
+    return model, mean_probs(run_suffix(draws.split, features, draws.weights()).numpy())
 
 
 def compare(runs: Sequence[dict[str, Floats]]) -> pd.DataFrame:

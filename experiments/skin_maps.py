@@ -7,7 +7,7 @@ class is held against the lesion masks, beside three baselines that know nothing
 centred Gaussian, the mean mask of the training images, and the same network with random weights.
 The threshold of the tuned IoU is that of validation images. Writes `localization.csv` and, for a
 sure and an unsure image, the figure of the article (Kraan) with density and map from one set of
-draws, `draws.png`. A split that is done is kept, so that a run that was stopped carries on.
+draws, `draws_SEED.png`. A split that is done is kept, so that a run that was stopped carries on.
 
     python experiments/skin_lesions.py --data ham10000 --weights squeezenet_notop.h5 --out runs/skin
     python experiments/skin_maps.py --data ham10000 --run runs/skin --out runs/skin_maps
@@ -30,12 +30,11 @@ from posterior_data import skin_config
 from rich.console import Console
 from scipy.special import softmax
 from skin_config import CLASS_NAMES, heads, label_codes, split_of
-from skin_figures import ShownCase, draw_cases
+from skin_figures import choose_cases, draw_cases, load_masks
 from skin_lesions import train_head
 from skin_table import best_prior
 
 import bayescam as bc
-from bayescam.data import load_mask
 from bayescam.explain import (
     CamExplainer,
     MaskedMaps,
@@ -52,7 +51,6 @@ from bayescam.workflows.analysis import explain_padded
 BASELINES = ("centred Gaussian", "mean training mask", "random weights")
 SCORES = ("enrichment", "energy", "hit_rate", "iou_tuned", "iou_otsu", "background_ratio")
 TSCHANDL = 0.32  # background to lesion, Grad-CAM of a ResNet34 on all masks; 0.48 for akiec
-SHOWN = ("nv", "mel")
 
 
 @dataclass(frozen=True)
@@ -128,7 +126,7 @@ def judge_split(
         "draw_energy": test.energy,
         **{f"{n}/{score}": getattr(part, score) for n, part in judged.items() for score in SCORES},
     }
-    cases = draw_chosen(model, parts["test"], test.probs, config, seed)
+    cases = choose_cases(model, parts["test"], test.probs, config.num_samples, seed)
     draw_cases(cases).savefig(path.with_name(f"draws_{seed}.png"), dpi=200)
     save_arrays(path, arrays)
 
@@ -168,29 +166,6 @@ def explain(model: tf_keras.Model, records: pd.DataFrame, config: Config, seed: 
         maps.append(drawn.mean(axis=0, dtype=np.float64))
         energy.append(energy_in_masks(drawn, load_masks(batch, model)))
     return Explained(np.concatenate(probs), np.concatenate(maps), np.concatenate(energy, axis=1))
-
-
-def load_masks(records: pd.DataFrame, model: tf_keras.Model) -> Array:
-    """Lesion masks (n, H, W) at the size of the model's images."""
-    return np.stack([load_mask(path, model.input_shape[1:3]) for path in records["mask_path"]])
-
-
-def draw_chosen(
-    model: tf_keras.Model, records: pd.DataFrame, probs: Array, config: Config, seed: int
-) -> list[ShownCase]:
-    """The surest and the least sure image that is called a nevus or a melanoma, rightly or not."""
-    called = np.isin(probs.argmax(axis=1), [CLASS_NAMES.index(name) for name in SHOWN])
-    sure = np.where(called, probs.max(axis=1), np.nan)
-    rows = [int(np.nanargmax(sure)), int(np.nanargmin(sure))]
-    images = bc.load_images(records["path"].iloc[rows], model.input_shape[1:3])
-    draws = bc.analyze(model, images, num_samples=config.num_samples, seed=seed)
-    cams = class_maps(draws["cam"].to_numpy(), probs[rows].argmax(axis=1))
-    drawn = softmax(np.float64(draws["logits"].to_numpy()), axis=-1)
-    masks = load_masks(records.iloc[rows], model)
-    return [
-        ShownCase(name, records["label"][row], images[i], masks[i], drawn[:, i], cams[:, i])
-        for i, (name, row) in enumerate(zip(("sure", "unsure"), rows, strict=True))
-    ]
 
 
 def localization_table(judged: Sequence[dict[str, Array]]) -> pd.DataFrame:

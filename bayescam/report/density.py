@@ -121,7 +121,7 @@ def _finish(ax: Axes, peaks: list[float], title: str | None) -> None:
     ax.set_xlim(-0.01, 1.01)
     ax.set_xlabel("probability")
     if peaks:
-        top = 1.12 * max(peaks[0], *(min(peak, 2.5 * peaks[0]) for peak in peaks[1:2]))
+        top = 1.12 * max([peaks[0], *(min(peak, 2.5 * peaks[0]) for peak in peaks[1:2])])
         ax.set_ylim(0.0, top)
         ax.set_ylabel("density")
         if max(peaks) > top:

@@ -71,5 +71,6 @@ def test_what_is_done_is_kept_and_another_configuration_refused(done, capsys):
     assert [path.stat().st_mtime_ns for path in sorted(out.glob("seed_*.npz"))] == written
     assert "| accuracy " in capsys.readouterr().out
     assert not list(out.glob("seed_*/*/features"))
+    assert sorted(path.name for path in out.glob("*.png")) == ["draws_0.png", "draws_1.png"]
     with pytest.raises(bc.InputError, match="is of another configuration"):
         study.main(dataclasses.replace(config, epochs=2), out)

@@ -133,3 +133,12 @@ def test_bad_input_is_refused() -> None:
         draw_class_densities(draws(), NAMES, ax=axes(), classes=["scc"])
     with pytest.raises(InputError, match="`legend` must be one of"):
         draw_class_densities(draws(), NAMES, ax=axes(), legend="left")  # type: ignore[arg-type]
+
+
+def test_one_class_with_a_spread_fills_the_axis() -> None:
+    """The others have no density: all their draws are equal."""
+    probs, ax = draws(num_samples=50), axes()
+    probs[:, 1:] = 0.25
+    draw_class_densities(probs, NAMES, ax=ax)
+    (curve,) = [line for line in ax.lines if len(line.get_ydata()) > 2]
+    assert ax.get_ylim()[1] == pytest.approx(1.12 * curve.get_ydata().max())
