@@ -7,8 +7,10 @@ of the backbone as it comes, one set, in as many patient-disjoint splits. Every 
 several seeds on every split, calibrated on validation images (temperature and class bias) and
 scored on the test images; prior and dropout rate are chosen on validation images of the first seed,
 by cross-fitting, and so is, over all seeds and splits, the head that the others are compared with.
-Images of the other organ and phantoms are foreign images. Flipout,
-reparameterisation and local reparameterisation are one posterior with three gradient estimators:
+Images of the other organ and phantoms are foreign images. A second table of skin lesions is of the
+same draws with what age, sex and site of the lesion say of the classes (`fit_covariate_prior`); its
+weight is chosen on validation images with the fine-tuned network. Flipout, reparameterisation and
+local reparameterisation are one posterior with three gradient estimators:
 they share one choice of the prior, and their differences are optimisation noise. The Laplace heads
 and the members of the ensemble are trained as the dense head is, to the maximum of the posterior.
 
@@ -26,21 +28,34 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from help_format import HelpFormat
 from kept_results import keep_config
-from posterior_config import CONCERN, HEADS, PROBE, REFERENCES, VARIATIONAL, Config
+from posterior_config import (
+    BIAS_PENALTY,
+    CONCERN,
+    COVARIATES,
+    HEADS,
+    PROBE,
+    REFERENCES,
+    VARIATIONAL,
+    Config,
+)
 from posterior_data import TASKS, Task, chest_features
-from posterior_heads import BIAS_PENALTY, choose_options, linear_probe, run_head, validation_loss
+from posterior_heads import choose_options, linear_probe, run_head, validation_loss
 from posterior_scores import OUTCOMES, HeadScores, score_head
-from posterior_table import compare_heads
+from posterior_table import compare_heads, gain_lines
 from rich.console import Console
 
 import bayescam as bc
 from bayescam.report import to_markdown
+from bayescam.types import Array
 from bayescam.uncertainty import fit_calibration, fit_mahalanobis
+
+INFORMED = f"skin, with {', '.join(COVARIATES)}"
 
 
 def main(config: Config, output_dir: Path, *, jobs: int = 1) -> dict[str, pd.DataFrame]:
@@ -56,20 +71,28 @@ def main(config: Config, output_dir: Path, *, jobs: int = 1) -> dict[str, pd.Dat
         with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
             scored = list(pool.map(score_unit, *zip(*units, strict=True)))
     tables = {}
-    for name in TASKS:
-        scores = [
-            s for unit, part in zip(units, scored, strict=True) if unit[1] == name for s in part
-        ]
+    for name, scores in gather(scored).items():
         tables[name], verdict = compare_heads(scores, REFERENCES, VARIATIONAL)
         tables[name].to_csv(output_dir / f"{name}.csv")
+        if name == INFORMED:
+            heads = list(tables[name].index)
+            verdict += gain_lines(gather(scored)["skin"], scores, heads, ", ".join(COVARIATES))
         print(f"\n{name}: {describe(config, name)}\n\n{to_markdown(tables[name])}\n")
         print("\n".join(verdict), flush=True)
     print(f"\n{(time.monotonic() - started) / 60:.1f} minutes with {jobs} processes")
     return tables
 
 
-def score_unit(config: Config, name: str, split: int, output_dir: Path) -> list[HeadScores]:
-    """The scores of every head and seed on one split of one data set."""
+def gather(scored: Sequence[dict[str, list[HeadScores]]]) -> dict[str, list[HeadScores]]:
+    """The scores of each table, of all units."""
+    names = dict.fromkeys(name for unit in scored for name in unit)
+    return {name: [s for unit in scored for s in unit.get(name, [])] for name in names}
+
+
+def score_unit(
+    config: Config, name: str, split: int, output_dir: Path
+) -> dict[str, list[HeadScores]]:
+    """The scores of every head and seed on one split of one data set, by table."""
     console, folder = Console(), output_dir / f"{name}_{split}"
     task = TASKS[name](config, split, folder, console)
     return score_task(task, config, split, folder, console)
@@ -80,14 +103,14 @@ def describe(config: Config, name: str) -> str:
     return (
         f"mean of {len(config.splits)} splits x {len(config.seeds)} seeds, {config.num_samples} "
         f"draws, calibrated on validation images; missed silently are images of "
-        f"{CONCERN[name]} that are kept and called something else"
+        f"{CONCERN[name.split(',')[0]]} that are kept and called something else"
     )
 
 
 def score_task(
     task: Task, config: Config, split: int, folder: Path, console: Console
-) -> list[HeadScores]:
-    """The scores of every head and seed on one split."""
+) -> dict[str, list[HeadScores]]:
+    """The scores of every head and seed on one split, by table."""
     folder.mkdir(parents=True, exist_ok=True)
     train = task.fitting[0].values[0]
     distance = fit_mahalanobis(train, task.fitting_labels[0])
@@ -101,28 +124,44 @@ def score_task(
     runs = {(name, seed): run_head(task, name, seed, chosen, config, folder) for name, seed in jobs}
     runs[PROBE, 0] = linear_probe(task, console)
     runs |= {(name, 0): made | {"seconds": np.nan} for name, made in task.tuned.items()}
-    scores = []
-    for (name, seed), run in runs.items():
-        fit = fit_calibration(run["val"], task.labels["val"], bias_penalty=BIAS_PENALTY)
-        calibrated = {key: fit.apply(run[key]) for key in ("test", *task.foreign) if key in run}
-        score = score_head(
-            calibrated,
-            task.labels["test"],
-            task.groups["test"],
-            task.class_names,
-            head=name,
-            split=split,
-            seed=seed,
-            concern=task.concern,
-            by_distance=by_distance,
-            validation_loss=validation_loss(task, run["val"]),
-            seconds=float(run["seconds"]),
-        )
-        scores.append(score)
-        if seed == 0:
-            shown = {key: round(score.estimate[key], 4) for key in OUTCOMES[:6]}
-            console.print(f"{task.name} {split}: {name}: {shown}", highlight=False)
-    return scores
+    tables: dict[str, list[HeadScores]] = {}
+    for key, run in runs.items():
+        states = {task.name: (run, by_distance)}
+        if task.log_ratio:
+            states[INFORMED] = (informed(task, run), {})
+        for name, (draws, distances) in states.items():
+            score = score_run(task, draws, key, split, distances)
+            tables.setdefault(name, []).append(score)
+            if key[1] == 0:
+                shown = {outcome: round(score.estimate[outcome], 4) for outcome in OUTCOMES[:6]}
+                console.print(f"{name} {split}: {key[0]}: {shown}", highlight=False)
+    return tables
+
+
+def informed(task: Task, run: dict[str, Any]) -> dict[str, Any]:
+    """Logits of a head with what is known beside the image; of foreign images that is nothing."""
+    known = {part: run[part] + ratio for part, ratio in task.log_ratio.items()}
+    return known | {"seconds": run["seconds"]}
+
+
+def score_run(
+    task: Task, run: dict[str, Any], key: tuple[str, int], split: int, by_distance: dict[str, Array]
+) -> HeadScores:
+    """The scores of one head with one seed, calibrated on validation images."""
+    fit = fit_calibration(run["val"], task.labels["val"], bias_penalty=BIAS_PENALTY)
+    return score_head(
+        {name: fit.apply(run[name]) for name in ("test", *task.foreign) if name in run},
+        task.labels["test"],
+        task.groups["test"],
+        task.class_names,
+        head=key[0],
+        split=split,
+        seed=key[1],
+        concern=task.concern,
+        by_distance=by_distance,
+        validation_loss=validation_loss(task, run["val"]),
+        seconds=float(run["seconds"]),
+    )
 
 
 def parse(arguments: Sequence[str] | None = None) -> tuple[Config, Path, int]:

@@ -22,6 +22,8 @@ CHOICES: dict[str, tuple[str, tuple[float, ...]]] = {
     "flipout": ("prior_sd", (0.05, 0.15, 0.5)),
     "dropout": ("dropout_rate", (0.2, 0.5)),
 }
+BIAS_PENALTY = 3.0  # of the calibration of every head
+COVARIATES = ("age", "sex", "localization")  # of the patients with skin lesions
 CONCERN = {"skin": "mel", "chest": "PNEUMONIA"}
 PROBE = "linear probe (scikit-learn)"
 REFERENCES = ("dense, fine-tuned", PROBE)

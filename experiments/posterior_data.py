@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import tf_keras
 from kept_results import save_arrays
-from posterior_config import CONCERN, Config
+from posterior_config import BIAS_PENALTY, CONCERN, COVARIATES, Config
 from rich.console import Console
-from skin_config import TUNED_HEAD, label_codes
+from skin_config import TUNED_HEAD, label_codes, split_of
 from skin_config import Config as SkinConfig
 from skin_lesions import evaluated_views
 
@@ -23,6 +23,7 @@ from bayescam.data import ImageLoader
 from bayescam.inference.draws import run_suffix
 from bayescam.inference.features import FeatureCache
 from bayescam.types import Array
+from bayescam.uncertainty import choose_prior_weight, fit_covariate_prior
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +40,8 @@ class Task:
         groups: Lesions or patients of "val" and "test".
         concern: The class that must not be missed.
         tuned: By name, logits (M, N, K) of M whole networks, if they were tuned.
+        log_ratio: What age, sex and site of the "val" and "test" images add to logits (N, K), as a
+            prior of the classes, if they are known.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Task:
     groups: dict[str, Array]
     concern: str
     tuned: dict[str, dict[str, Array]] = field(default_factory=dict)
+    log_ratio: dict[str, Array] = field(default_factory=dict)
 
     @property
     def foreign(self) -> list[str]:
@@ -60,9 +64,7 @@ class Task:
 def skin_task(config: Config, split: int, folder: Path, console: Console) -> Task:
     """The features that the skin lesion study left for one of its splits."""
     study = skin_config(config.skin_run, split)
-    shares = dict(zip(("train", "val", "test"), study.fractions, strict=True))
-    records = bc.split_records(bc.read_ham10000(config.skin), fractions=shares, seed=split)
-    parts = {name: part.reset_index(drop=True) for name, part in records.groupby("split")}
+    parts = split_of(study, bc.read_ham10000(config.skin), split, folder).parts
     outside = {
         "chest X-rays": sample(bc.read_chest_xray(config.chest), config.num_foreign),
         "skin phantoms": phantoms("skin", config.num_foreign, folder.parent),
@@ -82,9 +84,10 @@ def skin_task(config: Config, split: int, folder: Path, console: Console) -> Tas
         together = {key: np.concatenate([made[key] for made in logits]) for key in logits[0]}
         tuned[f"ensemble of {len(networks)} networks"] = together
     model, features, seen = networks[0]
+    names = tuple(model.layers[-1].class_names)
     return Task(
         name="skin",
-        class_names=tuple(model.layers[-1].class_names),
+        class_names=names,
         fitting=(FeatureCache(features["train"]), FeatureCache(features["val"])),
         fitting_labels=(label_codes(parts["train"]), label_codes(parts["val"])),
         seen=seen,
@@ -92,7 +95,26 @@ def skin_task(config: Config, split: int, folder: Path, console: Console) -> Tas
         groups={part: parts[part]["group"].to_numpy(str) for part in ("val", "test")},
         concern=CONCERN["skin"],
         tuned=tuned,
+        log_ratio=covariate_ratio(parts, names, tuned[TUNED_HEAD]["val"], console),
     )
+
+
+def covariate_ratio(
+    parts: dict[str, pd.DataFrame], names: tuple[str, ...], logits: Array, console: Console
+) -> dict[str, Array]:
+    """What the covariates add to logits, by part, with the weight that suits logits of "val"."""
+    prior = fit_covariate_prior(parts["train"], COVARIATES, names)
+    ratio = {part: prior.log_ratio(parts[part]) for part in ("val", "test")}
+    weight = choose_prior_weight(
+        logits,
+        ratio["val"],
+        label_codes(parts["val"]),
+        parts["val"]["group"].to_numpy(str),
+        bias_penalty=BIAS_PENALTY,
+        class_names=names,
+    )
+    console.print(f"skin: weight of {', '.join(COVARIATES)}: {weight:g}", highlight=False)
+    return {part: weight * values for part, values in ratio.items()}
 
 
 def skin_config(run: str, split: int) -> SkinConfig:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from kept_results import save_arrays
-from posterior_config import CHOICES, HEADS, VARIATIONAL, Config
+from posterior_config import BIAS_PENALTY, CHOICES, HEADS, VARIATIONAL, Config
 from posterior_data import Task, suffix_logits
 from rich.console import Console
 from scipy.special import log_softmax
@@ -20,7 +20,6 @@ from bayescam.inference.head_training import fit_head
 from bayescam.types import Array
 from bayescam.uncertainty import cross_fit_logits
 
-BIAS_PENALTY = 3.0  # of the calibration of every head
 STRENGTHS = 10.0 ** np.arange(-5.0, 0.5, 0.5)  # C of the linear probe
 
 

@@ -97,6 +97,20 @@ def differences(best: MeanScores, other: MeanScores) -> list[str]:
     return said
 
 
+def gain_lines(
+    plain: Sequence[HeadScores], informed: Sequence[HeadScores], heads: Sequence[str], what: str
+) -> list[str]:
+    """What knowing something beside the image changes, head by head, paired."""
+    lines = [f"With {what}, minus without:"]
+    for head in heads:
+        one, other = (
+            mean_scores([score for score in scores if score.head == head])
+            for scores in (informed, plain)
+        )
+        lines.append(f"- {head}: " + ", ".join(differences(one, other)))
+    return lines
+
+
 def describe_noise(
     means: Mapping[str, MeanScores], family: Sequence[str], scores: Sequence[HeadScores]
 ) -> str:
@@ -114,4 +128,6 @@ def distance_lines(estimate: Mapping[str, float]) -> list[str]:
     found = [
         f"{k.removesuffix(' by distance')} {v:.3f}" for k, v in estimate.items() if "dist" in k
     ]
+    if not found:
+        return []
     return [f"AUROC of foreign images by Mahalanobis distance of features: {', '.join(found)}"]

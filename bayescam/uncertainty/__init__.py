@@ -12,6 +12,11 @@ from bayescam.uncertainty.covariance import (
     covariance_split,
     covariance_traces,
 )
+from bayescam.uncertainty.covariate_prior import (
+    CovariatePrior,
+    choose_prior_weight,
+    fit_covariate_prior,
+)
 from bayescam.uncertainty.coverage import (
     SetScores,
     SetSummary,
@@ -84,6 +89,7 @@ __all__ = [
     "BootstrapScores",
     "BrierDecomposition",
     "Calibration",
+    "CovariatePrior",
     "ClassReferral",
     "ConformalMethod",
     "ConformalPredictor",
@@ -114,6 +120,7 @@ __all__ = [
     "brier_decomposition",
     "calibration_error_by_chance",
     "check_draws",
+    "choose_prior_weight",
     "class_at_referral",
     "class_overlap",
     "classwise_calibration_error",
@@ -131,6 +138,7 @@ __all__ = [
     "expected_coverage",
     "expected_entropy",
     "fit_calibration",
+    "fit_covariate_prior",
     "fit_conformal",
     "fit_mahalanobis",
     "fit_referral_rule",
