@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -25,7 +26,7 @@ import bayescam as bc
 from bayescam.data import write_phantoms
 from bayescam.inference.features import FeatureCache
 from bayescam.types import InputError
-from bayescam.uncertainty import cross_fit_logits
+from bayescam.uncertainty import choose_prior_weight, cross_fit_logits, fit_covariate_prior
 
 pytestmark = pytest.mark.filterwarnings(  # a hundred phantoms leave rare classes out
     "ignore:.*(no validation image is of|temperature ended on its bound)"
@@ -107,26 +108,67 @@ def test_every_head_is_trained_scored_and_kept(compared):
     assert again["skin"].drop(columns="seconds").equals(tables["skin"].drop(columns="seconds"))
 
 
-def test_whole_networks_are_rows(compared):
-    """From the networks themselves, on the images."""
-    _, config, tables, _ = compared
-    table = tables["skin"]
+@pytest.fixture(scope="module")
+def networks(compared):
+    """Records by part, and logits (2, N, K) of both networks, from the images."""
+    _, config, *_ = compared
     shares = {"train": 0.5, "val": 0.25, "test": 0.25}
     records = bc.split_records(bc.read_ham10000(config.skin), fractions=shares, seed=0)
-    logits, labels = {}, {}
+    folders = sorted((Path(config.skin_run) / "seed_0").iterdir())
+    models = [bc.load_model(folder / "model.keras") for folder in folders]
+    parts = {name: part for name, part in records.groupby("split")}
+    logits = {}
     for part in ("val", "test"):
-        rows = records[records["split"] == part]
-        images = bc.load_images(rows["path"], (32, 32))
-        labels[part] = skin_config.label_codes(rows)
-        views = skin_lesions.evaluated_views(images)
-        folders = sorted((Path(config.skin_run) / "seed_0").iterdir())
-        models = [bc.load_model(folder / "model.keras") for folder in folders]
+        views = skin_lesions.evaluated_views(bc.load_images(parts[part]["path"], (32, 32)))
         logits[part] = np.stack([np.mean([m(view) for view in views], axis=0) for m in models])
+    return parts, logits
+
+
+def calibrated_loss(logits, parts):
+    """NLL of test images, calibrated on validation images."""
+    labels = {part: skin_config.label_codes(parts[part]) for part in ("val", "test")}
+    fit = study.fit_calibration(logits["val"], labels["val"], bias_penalty=3.0)
+    return log_loss(
+        labels["test"], skin_table.mean_probs(fit.apply(logits["test"])), labels=range(7)
+    )
+
+
+def test_whole_networks_are_rows(compared, networks):
+    table, (parts, logits) = compared[2]["skin"], networks
     for row, members in {"dense, fine-tuned": 1, "ensemble of 2 networks": 2}.items():
-        fit = study.fit_calibration(logits["val"][:members], labels["val"], bias_penalty=3.0)
-        probs = skin_table.mean_probs(fit.apply(logits["test"][:members]))
-        nll = -np.log(probs[np.arange(len(probs)), labels["test"]]).mean()
-        assert table.loc[row, "NLL"] == pytest.approx(nll, rel=1e-3)
+        expected = calibrated_loss({part: z[:members] for part, z in logits.items()}, parts)
+        assert table.loc[row, "NLL"] == pytest.approx(expected, rel=1e-3)
+
+
+def test_age_sex_and_site_are_a_prior_of_the_classes(compared, networks):
+    table, (parts, logits) = compared[2][study.INFORMED], networks
+    names = skin_config.CLASS_NAMES
+    prior = fit_covariate_prior(parts["train"], posterior_config.COVARIATES, names)
+    ratio = {part: prior.log_ratio(parts[part]) for part in ("val", "test")}
+    codes, groups = skin_config.label_codes(parts["val"]), parts["val"]["group"].to_numpy(str)
+    weight = choose_prior_weight(logits["val"][:1], ratio["val"], codes, groups, bias_penalty=3.0)
+    known = {part: z + weight * ratio[part] for part, z in logits.items()}
+    for row, members in {"dense, fine-tuned": 1, "ensemble of 2 networks": 2}.items():
+        expected = calibrated_loss({part: z[:members] for part, z in known.items()}, parts)
+        assert table.loc[row, "NLL"] == pytest.approx(expected, rel=1e-3)
+        gap = table.loc[row, "NLL"] - compared[2]["skin"].loc[row, "NLL"]
+        assert f"- {row}: NLL {gap:.4f} [".replace("-0.0000", "0.0000") in compared[3]
+    assert not [name for name in table if "chest" in name]
+
+
+def test_what_is_known_is_added_to_every_draw(compared):
+    rng = np.random.default_rng(0)
+    run = {"val": rng.normal(size=(3, 4, 7)), "test": rng.normal(size=(3, 5, 7)), "seconds": 1.0}
+    run["chest X-rays"] = rng.normal(size=(3, 2, 7))
+    ratio = {"val": rng.normal(size=(4, 7)), "test": rng.normal(size=(5, 7))}
+    _, config, *_ = compared
+    real = study.TASKS["skin"](config, 0, compared[0] / "out" / "skin_0", Console(quiet=True))
+    task = dataclasses.replace(real, log_ratio=ratio)
+    found = study.informed(task, run)
+    assert set(found) == {"val", "test", "seconds"}
+    for part in ("val", "test"):
+        for draw in range(3):
+            np.testing.assert_array_equal(found[part][draw], run[part][draw] + ratio[part])
 
 
 def test_the_choice_is_by_the_likelihood_of_validation_images(compared):
