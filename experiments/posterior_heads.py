@@ -20,6 +20,7 @@ from bayescam.inference.head_training import fit_head
 from bayescam.types import Array
 from bayescam.uncertainty import cross_fit_logits
 
+CHOOSING_DRAWS = 20  # for the likelihood of validation images, by which only choices are made
 STRENGTHS = 10.0 ** np.arange(-5.0, 0.5, 0.5)  # C of the linear probe
 
 
@@ -43,10 +44,18 @@ def choose_options(
 
 
 def validation_loss(task: Task, logits: Array) -> float:
-    """Mean NLL of validation images, each calibrated by a fit without its lesion or patient."""
+    """Mean NLL of validation images, each calibrated by a fit without its lesion or patient.
+
+    Of some twenty of the draws, evenly chosen: calibrating all in five folds takes half of the time
+    of the study.
+    """
     labels, groups = task.labels["val"], task.groups["val"]
     logits = cross_fit_logits(
-        logits, labels, groups, bias_penalty=BIAS_PENALTY, class_names=task.class_names
+        logits[:: max(1, len(logits) // CHOOSING_DRAWS)],
+        labels,
+        groups,
+        bias_penalty=BIAS_PENALTY,
+        class_names=task.class_names,
     )
     probs = mean_probs(logits)
     return -float(np.log(probs[np.arange(len(labels)), labels]).mean())

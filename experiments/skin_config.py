@@ -34,7 +34,7 @@ class Config:
     head_views: int = 4
     prior_sds: tuple[float, ...] = (0.02, 0.05, 0.15)
     num_samples: int = 100
-    fractions: tuple[float, float, float] = (0.70, 0.10, 0.20)
+    fractions: tuple[float, float, float] = (0.60, 0.15, 0.25)
     networks: int = 1
     seeds: tuple[int, ...] = (0, 1, 2)
     splits: tuple[str, ...] = ("val", "test")
