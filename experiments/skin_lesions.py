@@ -11,9 +11,10 @@ from other heads and in another order; together they are an ensemble of whole ne
 fine-tuned layers runs once for all.
 Evaluated images are shown in four views (mirror images, whole and enlarged), whose logits are
 averaged within each draw. Within each split, prior and calibration are chosen by cross-fitting on
-its validation images; the test split is opened once, at the end. A quarter of the images is for
-testing, since of 2,000 images even a calibrated model has an expected calibration error of 0.02. The tuned networks, their
-features and the results of a split are kept, so that a run that was stopped carries on.
+its validation images; the test split is opened once, at the end. It holds a quarter of the images,
+since of 2,000 even a calibrated model has an expected calibration error of 0.02. The tuned
+networks, their features and the results of a split are kept, so that a run that was stopped
+carries on.
 
     python experiments/skin_lesions.py --data ham10000 --weights squeezenet_notop.h5 --out runs/skin
 
