@@ -81,17 +81,17 @@ def draw_cases(cases: Sequence[ShownCase]) -> Figure:
     the largest value of the mean map.
     """
     with figure_style():
-        figure = Figure(figsize=(14.0, 3.0 * len(cases)), layout="constrained")
-        grid = figure.add_gridspec(len(cases), 5, width_ratios=[1.6, 1, 1.15, 1.15, 1.15])
-        for row, case in enumerate(cases):
-            density, *panels = [figure.add_subplot(grid[row, column]) for column in range(5)]
+        figure = Figure(figsize=(14.0, 2.7 * len(cases)), layout="constrained")
+        rows = figure.subfigures(len(cases), 2, width_ratios=[1, 3], squeeze=False)
+        for (left, right), case in zip(rows, cases, strict=True):
+            density, panels = left.subplots(), right.subplots(1, 4)
             draw_class_densities(
                 case.probs,
                 CLASS_NAMES,
                 ax=density,
                 classes=_shown(case.probs),
                 legend="below",
-                title=f"{case.name}: {case.label}",
+                title=f"{case.name} (true class {case.label})",
             )
             mean, sd = case.cams.mean(axis=0), case.cams.std(axis=0)
             threshold = 0.5 * float(mean.max())
@@ -100,7 +100,7 @@ def draw_cases(cases: Sequence[ShownCase]) -> Figure:
                 mean,
                 sd,
                 (case.cams > threshold).mean(axis=0),
-                axes=panels,
+                axes=list(panels),
                 threshold=threshold,
                 target=CLASS_NAMES[int(case.probs.mean(axis=0).argmax())],
                 mask=case.mask,
