@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -35,3 +35,17 @@ def save_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     with partial.open("wb") as file:
         np.savez(file, **arrays)
     os.replace(partial, path)
+
+
+def make_or_load(
+    seeds: Iterable[int], output_dir: Path, make: Callable[[int, Path], None]
+) -> list[dict[str, Any]]:
+    """The arrays in `seed_K.npz` of each seed; `make(seed, path)` writes those that are missing."""
+    kept = []
+    for seed in seeds:
+        path = output_dir / f"seed_{seed}.npz"
+        if not path.exists():
+            make(seed, path)
+        with np.load(path, allow_pickle=False) as arrays:
+            kept.append(dict(arrays))
+    return kept

@@ -36,7 +36,7 @@ import pandas as pd
 import tensorflow as tf
 import tf_keras
 from help_format import HelpFormat
-from kept_results import keep_config, save_arrays
+from kept_results import keep_config, make_or_load, save_arrays
 from numpy.typing import NDArray
 from rich.console import Console
 from skin_config import (
@@ -75,13 +75,11 @@ def main(config: Config, output_dir: Path) -> pd.DataFrame:
     output_dir.mkdir(parents=True, exist_ok=True)
     keep_config(config, output_dir / "config.json", without={"seeds"})
     records = bc.read_ham10000(config.data)
-    runs = []
-    for seed in config.seeds:
-        path = output_dir / f"seed_{seed}.npz"
-        if not path.exists():
-            run_seed(config, records, seed, path, console)
-        with np.load(path, allow_pickle=False) as arrays:
-            runs.append(dict(arrays))
+    runs = make_or_load(
+        config.seeds,
+        output_dir,
+        lambda seed, path: run_seed(config, records, seed, path, console),
+    )
     table = summarize_seeds(runs, config)
     table.to_csv(output_dir / "table.csv")
     print(to_markdown(table))

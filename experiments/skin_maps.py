@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 import tf_keras
 from help_format import HelpFormat
-from kept_results import keep_config, save_arrays
+from kept_results import keep_config, make_or_load, save_arrays
 from posterior_data import skin_config
 from rich.console import Console
 from scipy.special import softmax
@@ -87,13 +87,11 @@ def main(config: Config, output_dir: Path) -> pd.DataFrame:
     records = bc.read_ham10000(config.data)
     if records["mask_path"].isna().any():
         raise bc.InputError(f"{config.data} has images without a lesion mask")
-    judged = []
-    for seed in config.splits:
-        path = output_dir / f"seed_{seed}.npz"
-        if not path.exists():
-            judge_split(config, records, seed, path, console)
-        with np.load(path, allow_pickle=False) as arrays:
-            judged.append(dict(arrays))
+    judged = make_or_load(
+        config.splits,
+        output_dir,
+        lambda seed, path: judge_split(config, records, seed, path, console),
+    )
     table = localization_table(judged)
     table.to_csv(output_dir / "localization.csv")
     print(f"{to_markdown(table)}\n\n{verdict(judged)}")

@@ -77,8 +77,8 @@ def fit_covariate_prior(
 ) -> CovariatePrior:
     """The share of each class given some columns of the records: multinomial logistic regression.
 
-    Numbers enter as cubic splines of three pieces, everything else as categories. Fit
-    on training records; a fit on records that are scored would know their labels.
+    Numbers enter as cubic splines of three pieces, everything else as categories. Fit on
+    training records; a fit on records that are scored would know their labels.
 
     Args:
         records: with `label` and the columns; the images are not looked at.
