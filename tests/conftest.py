@@ -1,12 +1,21 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Layers of a test start from the same weights in every run, those of its fixtures too."""
+    keras = sys.modules.get("tf_keras")
+    if keras is not None:
+        keras.utils.set_random_seed(1)
 
 
 @pytest.fixture(scope="module")
