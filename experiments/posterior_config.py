@@ -44,7 +44,7 @@ class Config:
     chest_backbone: str = "squeezenet"
     chest_shape: tuple[int, int, int] = (224, 224, 3)
     heads: tuple[str, ...] = tuple(HEADS)
-    epochs: int = 60
+    epochs: int = 40
 
     def training(self, seed: int) -> TrainingSettings:
         """Large batches, since there are hundreds of heads to train; no class weights.
@@ -55,7 +55,7 @@ class Config:
             seed=seed,
             batch_size=128,
             head_epochs=self.epochs,
-            head_learning_rate=3e-3,
+            head_learning_rate=1e-2,
             average_decay=0.995,
             patience=8,
             validation_samples=10,

@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 import skin_lesions as study
 import skin_table
+from kept_results import save_arrays
 
 from bayescam.data import write_phantoms
 
 pytestmark = pytest.mark.filterwarnings(  # of a few images
-    "ignore:.*a class without images:UserWarning", "ignore:.*ended on its bound:UserWarning"
+    "ignore:.*a class without images:UserWarning",
+    "ignore:.*ended on its bound:UserWarning",
+    "ignore:.*no validation image is of:UserWarning",
 )
 
 
@@ -33,9 +36,17 @@ def logits_of(home, records):
     return np.mean([model.predict(np.asarray(view), verbose=0) for view in views], axis=0)
 
 
-@pytest.mark.filterwarnings("ignore:.*(no validation image is of|temperature ended on its bound)")
-def test_the_table_is_the_mean_of_the_splits_and_done_seeds_are_kept(tmp_path, capsys):
-    root = write_phantoms(tmp_path / "skin", kind="skin", num_images=140, seed=0)
+def another_split(run):
+    """What a second split might leave: the images in another order, the logits not."""
+    order = np.random.default_rng(0).permutation(len(run["labels/test"]))
+    return run | {name: run[name][order] for name in ("labels/test", "groups/test")}
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """The configuration of two splits, one of them trained, the folder and the table."""
+    home = tmp_path_factory.mktemp("lesions")
+    root = write_phantoms(home / "skin", kind="skin", num_images=140, seed=0)
     config = study.Config(
         data=str(root),
         backbone="narrow_vgg",
@@ -47,49 +58,62 @@ def test_the_table_is_the_mean_of_the_splits_and_done_seeds_are_kept(tmp_path, c
         num_samples=5,
         fractions=(0.5, 0.25, 0.25),
         networks=2,
-        seeds=(0, 1),
+        seeds=(0,),
     )
-    table = study.main(config, tmp_path / "out")
-    paths = [tmp_path / "out" / f"seed_{seed}.npz" for seed in (0, 1)]
+    out = home / "out"
+    study.main(config, out)
+    with np.load(out / "seed_0.npz") as run:
+        save_arrays(out / "seed_1.npz", another_split(dict(run)))
+    config = dataclasses.replace(config, seeds=(0, 1))
+    return config, out, study.main(config, out)
+
+
+def test_logits_are_those_of_the_saved_networks(done):
+    config, out, _ = done
+    with np.load(out / "seed_0.npz") as run:
+        assert not {*run["groups/val"]} & {*run["groups/test"]}
+        assert run["flipout, prior sd 0.15/test"].shape[0] == 5
+        first, second = run["networks together/test"]
+        np.testing.assert_array_equal(first, run["dense, fine-tuned/test"][0])
+    records = records_of(config, out / "seed_0.npz")
+    np.testing.assert_allclose(second, logits_of(out / "seed_0" / "network_1", records), atol=0.02)
+
+
+def test_the_table_is_the_mean_of_the_splits(done):
+    _, out, table = done
     accuracies = []
-    for path in paths:
+    for path in sorted(out.glob("seed_*.npz")):
         with np.load(path) as run:
-            assert not {*run["groups/val"]} & {*run["groups/test"]}
-            assert run["flipout, prior sd 0.15/test"].shape[0] == 5
-            first, second = run["networks together/test"]
-            np.testing.assert_array_equal(first, run["dense, fine-tuned/test"][0])
-            home = path.with_suffix("") / "network_1"
-            np.testing.assert_allclose(second, logits_of(home, records_of(config, path)), atol=0.02)
             predicted = skin_table.mean_probs(run["dense/test"]).argmax(axis=1)
             accuracies.append((predicted == run["labels/test"]).mean())
+    assert accuracies[0] != accuracies[1]
     assert table.loc["dense", "accuracy"].startswith(f"{np.mean(accuracies):.3f} [")
     assert "flipout - dense, both calibrated" in table.index
     for cell in table["expected_calibration_error"]:
         estimate, lower, upper = (float(part.strip("[],")) for part in cell.split())
         assert lower <= estimate <= upper
-    assert (
-        table["expected_calibration_error"].iloc[:-1].str.contains("[-", regex=False) == 0
-    ).all()
-    written = [path.stat().st_mtime_ns for path in paths]
-    again = study.main(config, tmp_path / "out")
-    assert [path.stat().st_mtime_ns for path in paths] == written
-    assert again.equals(table)
-    assert not (tmp_path / "out" / "seed_0" / "features").exists()
-    kept = tmp_path / "out" / "seed_0" / "network_0" / "features.npz"
-    tuned = kept.stat().st_mtime_ns
-    with np.load(paths[0]) as run:
+    errors = table["expected_calibration_error"].iloc[:-1]
+    assert not errors.str.contains("[-", regex=False).any()
+
+
+def test_what_is_done_is_kept_and_heads_are_trained_again_alone(done, capsys):
+    config, out, table = done
+    path, features = out / "seed_0.npz", out / "seed_0" / "network_0" / "features.npz"
+    tuned = features.stat().st_mtime_ns
+    with np.load(path) as run:
         before = dict(run)
-    paths[0].unlink()
-    study.main(config, tmp_path / "out")  # heads alone are trained again, on the kept features
-    with np.load(paths[0]) as run:
+    path.unlink()
+    assert study.main(config, out).equals(table)
+    with np.load(path) as run:
         for name, values in before.items():
             np.testing.assert_array_equal(run[name], values)
-    assert kept.stat().st_mtime_ns == tuned
-    assert not (tmp_path / "out" / "seed_0" / "features").exists()
-    other = dataclasses.replace(config, epochs=2)
-    with pytest.raises(study.bc.InputError, match="is of another configuration"):
-        study.main(other, tmp_path / "out")
+    assert features.stat().st_mtime_ns == tuned
+    assert not (out / "seed_0" / "features").exists()
     assert "| flipout, calibrated " in capsys.readouterr().out
+    written = path.stat().st_mtime_ns
+    with pytest.raises(study.bc.InputError, match="is of another configuration"):
+        study.main(dataclasses.replace(config, epochs=2), out)
+    assert path.stat().st_mtime_ns == written
 
 
 def test_views_are_averaged_within_a_draw():
