@@ -89,8 +89,9 @@ def main(config: Config, output_dir: Path, *, jobs: int = 1) -> dict[str, pd.Dat
 
 
 def use_threads(number: int) -> None:
-    """Gives this process its share of the cores: pools of threads that get in each other's way
-    take twice as long for a head, and eight times for its scores.
+    """Gives this process its share of the cores.
+
+    Threads of two processes that wait for each other take four times as long to score a head.
     """
     tf.config.threading.set_intra_op_parallelism_threads(number)
     tf.config.threading.set_inter_op_parallelism_threads(number)
