@@ -46,7 +46,7 @@ from posterior_config import (
     VARIATIONAL,
     Config,
 )
-from posterior_data import TASKS, Task, chest_features
+from posterior_data import TASKS, Task, chest_features, phantoms
 from posterior_heads import choose_options, linear_probe, run_head, validation_loss
 from posterior_scores import OUTCOMES, HeadScores, score_head
 from posterior_table import compare_heads, gain_lines
@@ -66,7 +66,8 @@ def main(config: Config, output_dir: Path, *, jobs: int = 1) -> dict[str, pd.Dat
     started = time.monotonic()
     output_dir.mkdir(parents=True, exist_ok=True)
     keep_config(config, output_dir / "config.json")
-    chest_features(config, output_dir)  # once, before the processes share them
+    chest_features(config, output_dir)  # once, before the processes share them, as the phantoms
+    phantoms("skin", config.num_foreign, output_dir)
     units = [(config, name, split, output_dir) for name in TASKS for split in config.splits]
     if jobs == 1:
         scored = [score_unit(*unit) for unit in units]

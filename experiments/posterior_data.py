@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -214,7 +215,10 @@ def phantoms(kind: str, number: int, folder: Path) -> pd.DataFrame:
     """Records of synthetic images, written once."""
     root = folder / f"{kind}_phantoms"
     if not root.exists():
-        bc.write_phantoms(root, kind=kind, num_images=number, seed=0)
+        partial = root.with_suffix(".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        bc.write_phantoms(partial, kind=kind, num_images=number, seed=0)
+        partial.rename(root)
     return (bc.read_ham10000 if kind == "skin" else bc.read_chest_xray)(root)
 
 
