@@ -88,7 +88,7 @@ def interval_of(one: MeanScores, other: MeanScores, key: str) -> tuple[float, fl
 def differences(best: MeanScores, other: MeanScores) -> list[str]:
     """The differences in words: better, worse, or not to be told apart."""
     said = []
-    for key in ("NLL", "accuracy", KEPT[1], MISSED):
+    for key in ("NLL", "AUC", "accuracy", *KEPT, MISSED):
         gap, low, high = interval_of(best, other, key)
         sign = -1 if key in BETTER_LOW else 1
         clear = low > 0 or high < 0

@@ -230,8 +230,9 @@ class StageTrainer:
         num = self.settings.validation_samples if self.split.stochastic else 1
         weights = draw_posterior(self.model, num, seed=self.settings.seed).weights()
         blocks = []
-        for i in range(0, len(self.val_labels), BATCH):
-            batch = tf.cast(self.val.values[0, i : i + BATCH], tf.float32)
+        at_once = max(BATCH, _CHUNK_BYTES // self.val.values[0, :1].nbytes)
+        for i in range(0, len(self.val_labels), at_once):
+            batch = tf.cast(self.val.values[0, i : i + at_once], tf.float32)
             logits = run_suffix(self.split, self.to_features(batch), weights)
             mean = tf.reduce_logsumexp(tf.nn.log_softmax(logits), axis=0) - np.log(num)
             blocks.append(mean.numpy())

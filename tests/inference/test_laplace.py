@@ -9,7 +9,9 @@ from scipy.special import log_softmax
 from bayescam.inference.features import FeatureCache
 from bayescam.inference.laplace import (
     Curvature,
+    FullCurvature,
     best_prior_precision,
+    curvature_of,
     fit_laplace,
     softmax_curvature,
 )
@@ -35,11 +37,12 @@ def covariance_of(layer: LaplaceDense):
     return root @ root.T
 
 
-def fitted(curvature: Curvature, covariance: str, precision: float) -> LaplaceDense:
+def fitted(curvature: Curvature | FullCurvature, covariance: str, precision: float) -> LaplaceDense:
     layer = LaplaceDense(K, covariance=covariance)
     layer.build((None, F))
-    layer.posterior_sd.assign(curvature.sd(precision))
-    for variable, basis in zip(layer.bases, curvature.bases, strict=True):
+    sd, bases = curvature.root(precision)
+    layer.posterior_sd.assign(sd)
+    for variable, basis in zip(layer.bases, bases, strict=True):
         variable.assign(basis)
     return layer
 
@@ -67,7 +70,7 @@ def test_on_a_gaussian_linear_problem_it_is_the_exact_posterior(covariance):
     x, _ = problem()
     x += [2.0, 0.0, -1.0]
     curvatures = np.tile(np.eye(K) / 0.3, (N, 1, 1))
-    layer = fitted(Curvature.of(x, curvatures, covariance), covariance, 0.7)
+    layer = fitted(curvature_of(x, curvatures, covariance), covariance, 0.7)
     exact = posterior(x, curvatures, 0.7)
     np.testing.assert_allclose(covariance_of(layer), exact, rtol=1e-4, atol=1e-6)
 
@@ -87,7 +90,7 @@ def test_the_full_covariance_inverts_the_hessian_of_the_softmax_likelihood():
     # precision 0.7 of the kernel, 1 of the bias at the mean input
     shift = np.concatenate([np.kron(x.mean(axis=0), np.eye(K)), np.eye(K)], axis=1)
     kernel = np.diag([0.7] * F * K + [0.0] * K)
-    curvature = Curvature.of(x, softmax_curvature(rows @ weights), "full")
+    curvature = curvature_of(x, softmax_curvature(rows @ weights), "full")
     found = covariance_of(fitted(curvature, "full", 0.7))
     expected = np.linalg.inv(hessian + kernel + shift.T @ shift)
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
@@ -97,7 +100,7 @@ def test_the_full_covariance_inverts_the_hessian_of_the_softmax_likelihood():
 def test_draws_have_the_covariance(covariance):
     x, scale = problem()
     curvatures = softmax_curvature(x @ np.ones((F, K)) + [0.3, 0]) * scale[:, None, None]
-    layer = fitted(Curvature.of(x, curvatures, covariance), covariance, 0.5)
+    layer = fitted(curvature_of(x, curvatures, covariance), covariance, 0.5)
     expected = posterior(x, curvatures, 0.5, covariance)
     np.testing.assert_allclose(covariance_of(layer), expected, rtol=1e-3, atol=1e-5)
 
@@ -113,7 +116,7 @@ def test_the_evidence_is_that_of_the_whole_posterior_and_leaves_the_bias_out():
         - 0.5 * value * 5.0
         for value in grid
     ]
-    found = best_prior_precision(Curvature.of(x, curvatures, "full").kernel, 5.0)
+    found = best_prior_precision(curvature_of(x, curvatures, "full").kernel, 5.0)
     assert found == pytest.approx(grid[np.argmax(evidence)], rel=4e-3)
 
 
@@ -155,7 +158,7 @@ def test_without_a_prior_it_is_the_most_likely_one():
     x = cache.values.reshape(-1, 4).astype(np.float64)
     curvatures = softmax_curvature(x @ layer.kernel.numpy()) / 2  # two views of each image
     norm = float((layer.kernel.numpy() ** 2).sum())
-    expected = best_prior_precision(Curvature.of(x, curvatures, "full").kernel, norm)
+    expected = best_prior_precision(curvature_of(x, curvatures, "full").kernel, norm)
     assert fit_laplace(model, cache, labels) == pytest.approx(expected, rel=1e-4)
 
 
@@ -218,4 +221,4 @@ def test_bad_options_are_named():
     with pytest.raises(InputError, match="`covariance` must be one of kronecker, full, diagonal"):
         LaplaceDense(2, covariance="half")
     with pytest.raises(InputError, match=r"at most 6000 weights; this layer has 7007\."):
-        Curvature.of(np.zeros((2, 1000)), np.zeros((2, 7, 7)), "full")
+        curvature_of(np.zeros((2, 1000)), np.zeros((2, 7, 7)), "full")
