@@ -15,6 +15,7 @@ keeps the bias of a class without any within a logit.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -138,7 +139,7 @@ def curvature_of(
     Raises:
         InputError: If a full covariance would have more than 6000 weights.
     """
-    makers = {
+    makers: dict[Covariance, Callable[[Array, Array], Curvature | FullCurvature]] = {
         "diagonal": Curvature.diagonal,
         "kronecker": Curvature.kronecker,
         "full": FullCurvature.of,
