@@ -37,9 +37,9 @@ def logits_of(home, records):
 
 
 def another_split(run):
-    """What a second split might leave: the images in another order, the logits not."""
-    order = np.random.default_rng(0).permutation(len(run["labels/test"]))
-    return run | {name: run[name][order] for name in ("labels/test", "groups/test")}
+    """What a second split might leave: every test image is called by the next class's name."""
+    heads = [name for name in run if name.endswith("/test") and run[name].ndim == 3]
+    return run | {name: np.roll(run[name], 1, axis=-1) for name in heads}
 
 
 @pytest.fixture(scope="module")
