@@ -92,7 +92,7 @@ def main(config: Config, output_dir: Path, *, jobs: int = 1) -> dict[str, pd.Dat
 def use_threads(number: int) -> None:
     """Gives this process its share of the cores.
 
-    Threads of two processes that wait for each other take four times as long to score a head.
+    Threads of two processes wait for each other: a head then takes several times as long to score.
     """
     tf.config.threading.set_intra_op_parallelism_threads(number)
     tf.config.threading.set_inter_op_parallelism_threads(number)

@@ -215,7 +215,7 @@ def best_prior_precision(eigenvalues: Array, squared_norm: float) -> float:
 def _inverse_root(matrix: Array, precision: float) -> Array:
     """`R` with `R R^T = (matrix + precision I)^-1`: the inverse of the Cholesky factor's transpose.
 
-    Of 3584 weights this takes a tenth of the time of the eigenvectors.
+    Of 3584 weights this takes a fifth of the time of the eigenvectors, on 2 cores.
     """
     factor = cholesky(matrix + precision * np.eye(len(matrix)), lower=True)
     return solve_triangular(factor, np.eye(len(matrix)), lower=True).T
