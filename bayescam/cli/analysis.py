@@ -130,15 +130,19 @@ def evaluate(
 
 def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of bayescam analyze.")],
-    num_cases: Annotated[int, typer.Option(min=1, help="Most uncertain images to show.")] = 40,
+    num_cases: Annotated[int, typer.Option(min=1, help="How many images to show.")] = 2000,
+    single_file: Annotated[
+        bool, typer.Option(help="Also report.html, one file with the cases of the front page.")
+    ] = False,
     seed: Annotated[
         int | None, typer.Option(help="Refuse unless the analysis has this seed.")
     ] = None,
 ) -> None:
-    """Write one self-contained page of the most uncertain images."""
+    """Write pages that open from disk: scores, the cases that matter, every case by itself."""
     from bayescam.workflows.report import report_folder
 
-    typer.echo(f"report: {report_folder(folder, num_cases=num_cases, seed=seed)}")
+    page = report_folder(folder, num_cases=num_cases, in_one_file=single_file, seed=seed)
+    typer.echo(f"report: {page}")
 
 
 def explain(

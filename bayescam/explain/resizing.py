@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-import tensorflow as tf
 
 from bayescam.types import Array
 
@@ -22,7 +21,8 @@ def resize_maps(maps: Array, size: Sequence[int]) -> Array:
     """Returns maps (..., h, w) at `size` (H, W), float32.
 
     Half-pixel centres, held constant beyond the outermost ones; where a side shrinks, pixels are
-    averaged with a triangle of the width of the new ones (`tf.image.resize` with `antialias`).
+    averaged with a triangle of the width of the new ones (as `tf.image.resize` with
+    `antialias`, and without TensorFlow).
     """
     rows, columns = (
         _bilinear(n, m).astype(np.float32) for n, m in zip(maps.shape[-2:], size, strict=True)
@@ -43,7 +43,9 @@ def cell_weights(mask: Array, shape: Sequence[int]) -> Array:
 
 @lru_cache(maxsize=64)
 def _bilinear(source: int, target: int) -> Array:
-    """The matrix (target, source) that resizes a column."""
-    columns = tf.eye(source)[None, :, :, None]
-    resized = tf.image.resize(columns, (target, source), antialias=True)
-    return resized[0, :, :, 0].numpy().astype(np.float64)
+    """The matrix (target, source) that resizes a column: triangles around the new centres."""
+    scale = source / target
+    centres = (np.arange(target) + 0.5) * scale - 0.5
+    apart = np.abs(np.arange(source) - centres[:, np.newaxis])
+    weights = np.maximum(1.0 - apart / max(scale, 1.0), 0.0)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 from bayescam.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from bayescam.report.case import MapSummary, build_case, encode_figure
+    from bayescam.report.case import (
+        CaseReport,
+        MapContrast,
+        MapSummary,
+        case_content,
+        case_row,
+        mask_outline,
+    )
     from bayescam.report.curves import (
         draw_bin_counts,
         draw_confusion,
@@ -18,9 +25,16 @@ if TYPE_CHECKING:
         draw_reliability,
     )
     from bayescam.report.density import draw_class_densities, unit_interval_density
-    from bayescam.report.html import CaseMaps, CaseReport, ReportFigure, render_report
     from bayescam.report.maps import MapMode, draw_map_panels, scale_map, upsample_map
     from bayescam.report.overlays import color_overlay, draw_overlays
+    from bayescam.report.page import (
+        CaseList,
+        ReportFigure,
+        ReportPage,
+        case_script,
+        page_files,
+        single_file,
+    )
     from bayescam.report.referral import draw_missed_silently, draw_risk_coverage
     from bayescam.report.ridges import draw_ridges
     from bayescam.report.sets import draw_class_coverage, draw_set_sizes
@@ -34,17 +48,23 @@ if TYPE_CHECKING:
         to_markdown,
         to_text,
     )
+    from bayescam.report.wording import describe_draws, shown_text
 
 __all__ = [
-    "CaseMaps",
+    "CaseList",
     "CaseReport",
+    "MapContrast",
     "MapMode",
     "MapSummary",
     "ReportFigure",
+    "ReportPage",
     "ShortcutExamples",
-    "build_case",
+    "case_content",
+    "case_row",
+    "case_script",
     "class_colors",
     "color_overlay",
+    "describe_draws",
     "draw_bin_counts",
     "draw_class_coverage",
     "draw_class_densities",
@@ -59,14 +79,16 @@ __all__ = [
     "draw_set_sizes",
     "draw_shortcut",
     "draw_shortcut_scores",
-    "encode_figure",
     "figure_style",
     "format_interval",
     "format_number",
     "interval_table",
+    "mask_outline",
     "merge_intervals",
-    "render_report",
+    "page_files",
     "scale_map",
+    "shown_text",
+    "single_file",
     "to_markdown",
     "to_text",
     "unit_interval_density",
@@ -76,7 +98,14 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        f"{__name__}.case": ("MapSummary", "build_case", "encode_figure"),
+        f"{__name__}.case": (
+            "CaseReport",
+            "MapContrast",
+            "MapSummary",
+            "case_content",
+            "case_row",
+            "mask_outline",
+        ),
         f"{__name__}.curves": (
             "draw_bin_counts",
             "draw_confusion",
@@ -84,9 +113,16 @@ __getattr__, __dir__ = lazy_names(
             "draw_reliability",
         ),
         f"{__name__}.density": ("draw_class_densities", "unit_interval_density"),
-        f"{__name__}.html": ("CaseMaps", "CaseReport", "ReportFigure", "render_report"),
         f"{__name__}.maps": ("MapMode", "draw_map_panels", "scale_map", "upsample_map"),
         f"{__name__}.overlays": ("color_overlay", "draw_overlays"),
+        f"{__name__}.page": (
+            "CaseList",
+            "ReportFigure",
+            "ReportPage",
+            "case_script",
+            "page_files",
+            "single_file",
+        ),
         f"{__name__}.referral": ("draw_missed_silently", "draw_risk_coverage"),
         f"{__name__}.ridges": ("draw_ridges",),
         f"{__name__}.sets": ("draw_class_coverage", "draw_set_sizes"),
@@ -100,5 +136,6 @@ __getattr__, __dir__ = lazy_names(
             "to_markdown",
             "to_text",
         ),
+        f"{__name__}.wording": ("describe_draws", "shown_text"),
     },
 )

@@ -1,30 +1,41 @@
-"""One case of the report: facts of an image and its figures, drawn and encoded."""
+"""One case of the report: what the page says of an image, as plain values ready for JSON."""
 
 from __future__ import annotations
 
-import io
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image
+from scipy.special import expit
 
-from bayescam.report.density import draw_class_densities
-from bayescam.report.html import CaseMaps, CaseReport
-from bayescam.report.maps import MapMode, draw_map_panels
-from bayescam.report.style import figure_style
-from bayescam.types import InputError, UncertaintyDecomposition
+from bayescam.report.density import unit_interval_density
+from bayescam.report.packing import PackedArray, pack_positive, pack_signed
+from bayescam.report.wording import describe_draws, shown_text
+from bayescam.types import InputError
 
-__all__ = ["MapSummary", "build_case", "encode_figure"]
+__all__ = [
+    "DENSITY_GRID",
+    "CaseReport",
+    "MapContrast",
+    "MapSummary",
+    "case_content",
+    "case_row",
+    "mask_outline",
+]
 
-_PANEL_DPI, _DENSITY_DPI = 100, 140
+DENSITY_GRID = np.unique(
+    np.concatenate([np.linspace(0.004, 0.996, 125), expit(np.linspace(-9.0, 9.0, 76))])
+)
+"""Where the densities of a page are known, (G,): denser towards 0 and 1, where peaks are narrow."""
+
+_NO_SPREAD = 1e-3
+_MAX_CLASSES = 8
+_PRIVATE_COLUMNS = frozenset({"path", "mask_path", "patient", "patient_id", "patientid", "group"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MapSummary:
     """The distribution of the map of one target of one image.
 
@@ -36,6 +47,7 @@ class MapSummary:
         threshold: in the units of the map.
         has_evidence: whether the mean is positive anywhere beyond chance; if not, that is said in
             place of a picture of `relu(mean)`.
+        draws: (M, h, w), signed maps of the first M draws, or None where they were not kept.
     """
 
     target: str
@@ -44,126 +56,194 @@ class MapSummary:
     p_relevant: NDArray[np.floating]
     threshold: float
     has_evidence: bool = True
+    draws: NDArray[np.floating] | None = None
 
 
-def build_case(
-    image_id: str,
-    image: ArrayLike,
-    probs: ArrayLike,
-    class_names: Sequence[str],
-    *,
-    entropies: UncertaintyDecomposition,
-    maps: Sequence[MapSummary] = (),
-    label: str | None = None,
-    mask: ArrayLike | None = None,
-    mode: MapMode = "relu",
-    colormap: str | None = None,
-    level: float = 0.95,
-    flags: Sequence[str] = (),
-    decisions: Sequence[str] = (),
-    details: Mapping[str, str] | None = None,
-) -> CaseReport:
-    """The case with its figures drawn: densities of the classes, and four panels per target.
+@dataclass(frozen=True, eq=False)
+class MapContrast:
+    """Mean over draws of the signed map of one class minus that of another, (h, w)."""
 
-    Args:
-        image_id: shown as it is; must not identify the patient.
-        image: (H, W, 3) or (H, W), values 0..255.
-        probs: (S, K), draws of the class probabilities of this image.
+    name: str
+    mean: NDArray[np.floating]
+
+
+@dataclass(frozen=True, eq=False)
+class CaseReport:
+    """What the report shows of one image.
+
+    Attributes:
+        image_id: a name for the eye; must not identify the patient.
+        probs: (S, K), draws of the class probabilities.
         class_names: K names.
-        entropies: of this image alone: numbers, or arrays of one element.
-        maps: one summary per explained class.
-        label: the true class, where it is known.
-        mask: (H, W), outlined in the panels.
-        mode: see `draw_map_panels`.
-        colormap: see `draw_map_panels`.
-        level: of the equal-tailed intervals.
-        flags: short remarks beside "wrong", for example "referred".
+        size: (H, W) of the picture.
+        predictive_entropy: nats, total.
+        expected_entropy: nats, aleatoric part.
+        mutual_information: nats, epistemic part.
+        label: the true class, or None where it is not known.
+        maps: one per explained class.
+        contrast: of the two most probable classes, where both are explained.
+        outline: closed lines around the masked region, (n, 2) each, x and y from 0 to 1.
+        referred: what the referral rule says; None where there is none.
+        conformal_set: the classes that the set holds; None where there is none.
         decisions: lines on what the rules make of the image.
-        details: further columns to show, chosen by the caller, for example the site of a lesion.
-
-    Returns:
-        A case of about 100 KB with one target.
+        details: further facts, in the order given. Paths and patient names are refused.
+        remarks: short flags, such as "map outside the mask".
+        picture: where the page finds the image: a relative address, or a data URI.
+        thumbnail: the same for the small image of the lists.
+        level: of the equal-tailed intervals.
+        unit: what a draw is called, in the plural.
     """
-    draws = np.asarray(probs, dtype=np.float64)
-    lower, upper = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return CaseReport(
-        image_id=image_id,
-        class_names=tuple(class_names),
-        mean_probs=draws.mean(axis=0),
-        lower=lower,
-        upper=upper,
-        predictive_entropy=_number(entropies.predictive_entropy),
-        expected_entropy=_number(entropies.expected_entropy),
-        mutual_information=_number(entropies.mutual_information),
-        num_samples=len(draws),
-        label=label,
-        level=level,
-        density_png=_density_png(draws, class_names, level),
-        maps=tuple(_case_maps(image, summary, mode, colormap, mask) for summary in maps),
-        flags=tuple(flags),
-        decisions=tuple(decisions),
-        details=dict(details or {}),
+
+    image_id: str
+    probs: NDArray[np.float64]
+    class_names: Sequence[str]
+    size: tuple[int, int]
+    predictive_entropy: float
+    expected_entropy: float
+    mutual_information: float
+    label: str | None = None
+    maps: tuple[MapSummary, ...] = ()
+    contrast: MapContrast | None = None
+    outline: tuple[NDArray[np.float64], ...] = ()
+    referred: bool | None = None
+    conformal_set: tuple[str, ...] | None = None
+    decisions: tuple[str, ...] = ()
+    details: Mapping[str, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    picture: str = ""
+    thumbnail: str = ""
+    level: float = 0.95
+    unit: str = "draws"
+
+    def __post_init__(self) -> None:
+        """Refuses draws of another shape, and details that would identify a patient."""
+        if self.probs.ndim != 2 or self.probs.shape[1] != len(self.class_names):
+            raise InputError(
+                f"`probs` must have shape (S, {len(self.class_names)}), the draws of one image; "
+                f"got {self.probs.shape}."
+            )
+        for name, value in self.details.items():
+            if name.lower() in _PRIVATE_COLUMNS or _is_path(str(value)):
+                raise InputError(
+                    f"`details` must not hold paths or patient identifiers; got {name!r}."
+                )
+
+    @property
+    def mean_probs(self) -> NDArray[np.float64]:
+        """(K,), posterior predictive mean."""
+        mean: NDArray[np.float64] = self.probs.mean(axis=0)
+        return mean
+
+    @property
+    def predicted(self) -> str:
+        """The most probable class of the mean probabilities."""
+        return self.class_names[int(self.mean_probs.argmax())]
+
+    @property
+    def wrong(self) -> bool | None:
+        """Whether the label differs from the prediction; None where it is not known."""
+        return None if self.label is None else self.label != self.predicted
+
+
+def case_row(case: CaseReport) -> dict[str, object]:
+    """What lists, filters and search of the page need of a case: plain JSON values."""
+    names = list(case.class_names)
+    return {
+        "id": shown_text(case.image_id),
+        "label": None if case.label is None else shown_text(case.label),
+        "predicted": names.index(case.predicted),
+        "wrong": case.wrong,
+        "confidence": round(float(case.mean_probs.max()), 4),
+        "total": round(case.predictive_entropy, 5),
+        "between": round(case.mutual_information, 5),
+        "referred": case.referred,
+        "set": None if case.conformal_set is None else len(case.conformal_set),
+        "details": [shown_text(value) for value in case.details.values()],
+        "remarks": list(case.remarks),
+        "thumbnail": case.thumbnail,
+    }
+
+
+def case_content(case: CaseReport) -> dict[str, object]:
+    """All that the page shows of a case: plain JSON values, maps and draws packed.
+
+    Maps of single draws share one scale; so do mean, sd and contrast not, each has its own.
+    """
+    lower, upper = np.quantile(case.probs, [(1 - case.level) / 2, (1 + case.level) / 2], axis=0)
+    mean, order = case.mean_probs, np.argsort(-case.mean_probs, kind="stable")
+    names = [shown_text(name) for name in case.class_names]
+    return {
+        "picture": case.picture,
+        "size": list(case.size),
+        "outline": [np.rint(line * 1000).astype(int).tolist() for line in case.outline],
+        "words": describe_draws(case.probs, names, level=case.level, unit=case.unit),
+        "decisions": [shown_text(line, longest=400) for line in case.decisions],
+        "classes": [
+            [int(k), *(round(float(part[k]), 4) for part in (mean, lower, upper))] for k in order
+        ],
+        "probs": pack_positive(case.probs, largest=1.0),
+        "densities": _densities(case.probs, order[:_MAX_CLASSES]),
+        "facts": {
+            "total uncertainty": f"{case.predictive_entropy:.3f} nats",
+            "within draws": f"{case.expected_entropy:.3f} nats",
+            "between draws": f"{case.mutual_information:.3f} nats",
+            **{name: shown_text(value) for name, value in case.details.items()},
+        },
+        "maps": [_map_content(part) for part in case.maps],
+        "contrast": None
+        if case.contrast is None
+        else {"name": shown_text(case.contrast.name), "mean": pack_signed(case.contrast.mean)},
+    }
+
+
+def mask_outline(mask: ArrayLike) -> tuple[NDArray[np.float64], ...]:
+    """Closed lines around the nonzero region of a mask (H, W): (n, 2) each, x and y from 0 to 1.
+
+    The lines run along the outermost pixels of the region, to about a five-hundredth of the larger
+    side; islands of fewer than four points and holes are left out.
+    """
+    import cv2
+
+    array = (np.asarray(mask) > 0).astype(np.uint8)
+    height, width = array.shape
+    found, _ = cv2.findContours(array, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    lines = (cv2.approxPolyDP(line, max(height, width) / 500, closed=True)[:, 0] for line in found)
+    return tuple((line + 0.5) / (width, height) for line in lines if len(line) > 3)
+
+
+def _map_content(part: MapSummary) -> dict[str, object]:
+    return {
+        "target": shown_text(part.target),
+        "mean": pack_signed(part.mean),
+        "sd": pack_positive(part.sd),
+        "relevant": pack_positive(np.clip(part.p_relevant, 0.0, 1.0), largest=1.0),
+        "threshold": part.threshold,
+        "evidence": part.has_evidence,
+        "draws": None if part.draws is None else pack_signed(part.draws),
+    }
+
+
+def _densities(
+    probs: NDArray[np.float64], classes: Sequence[int] | NDArray[np.int64]
+) -> dict[str, object]:
+    """Curves over `DENSITY_GRID` on one scale that fits the most probable class; see `top`.
+
+    The second class may raise the scale up to 2.5 times, as in `draw_class_densities`. A class
+    whose draws do not vary visibly has no curve: the page draws a line at its mean.
+    """
+    spread = [int(k) for k in classes if np.ptp(probs[:, k]) >= _NO_SPREAD]
+    curves = [unit_interval_density(probs[:, k], DENSITY_GRID) for k in spread]
+    peaks = [float(curve.max()) for curve in curves]
+    top = (
+        1.12 * max([peaks[0], *(min(peak, 2.5 * peaks[0]) for peak in peaks[1:2])], default=1.0)
+        if peaks
+        else 1.0
     )
+    packed: PackedArray = pack_positive(
+        np.reshape(curves, (len(curves), len(DENSITY_GRID))), largest=top
+    )
+    return {"classes": spread, "curves": packed, "cut": any(peak > top for peak in peaks)}
 
 
-def encode_figure(figure: Figure, *, kind: Literal["png", "jpeg"] = "png", dpi: int = 120) -> bytes:
-    """The figure as the bytes of a file: PNG of at most 256 colours, or JPEG for photographs."""
-    figure.set_dpi(dpi)
-    canvas, packed = FigureCanvasAgg(figure), io.BytesIO()
-    canvas.draw()
-    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    if kind == "png":
-        picture.quantize(256, dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)
-    else:
-        picture.save(packed, "JPEG", quality=85, optimize=True)
-    return packed.getvalue()
-
-
-def _density_png(draws: NDArray[np.float64], class_names: Sequence[str], level: float) -> bytes:
-    with figure_style():
-        figure = Figure(figsize=(5.2, 3.4))
-        ax = figure.add_axes((0.1, 0.14, 0.885, 0.84))
-        draw_class_densities(draws, class_names, ax=ax, level=level, legend="none")
-        return encode_figure(figure, dpi=_DENSITY_DPI)
-
-
-def _case_maps(
-    image: ArrayLike,
-    summary: MapSummary,
-    mode: MapMode,
-    colormap: str | None,
-    mask: ArrayLike | None,
-) -> CaseMaps:
-    """Four figures of one panel each, so that a page can set them in one row or in two."""
-    with figure_style():
-        figures = [_panel_figure(image) for _ in range(4)]
-        axes = draw_map_panels(
-            image,
-            summary.mean,
-            summary.sd,
-            summary.p_relevant,
-            axes=[figure.axes[0] for figure in figures],
-            threshold=summary.threshold,
-            target=summary.target,
-            mode=mode,
-            colormap=colormap,
-            mask=mask,
-            has_evidence=summary.has_evidence,
-        )
-        panels = [encode_figure(figure, kind="jpeg", dpi=_PANEL_DPI) for figure in figures]
-    return CaseMaps(summary.target, tuple(ax.get_title() for ax in axes), tuple(panels))
-
-
-def _panel_figure(image: ArrayLike) -> Figure:
-    """As wide as a quarter of a page, as high as the image asks, with room for title and bar."""
-    height, width = np.shape(image)[:2]
-    figure = Figure(figsize=(3.0, float(np.clip(2.8 * height / width, 1.4, 4.5)) + 0.7))
-    figure.add_axes((0.033, 0.09, 0.933, 0.82))
-    return figure
-
-
-def _number(value: ArrayLike) -> float:
-    array = np.asarray(value, dtype=np.float64)
-    if array.size != 1:
-        raise InputError(f"`entropies` must be of one image; got an array of {array.shape}.")
-    return float(array.reshape(()))
+def _is_path(value: str) -> bool:
+    return bool(re.match(r"^(?:[A-Za-z]:)?[/\\~]", value)) or value.count("/") > 1

@@ -20,10 +20,17 @@ _BETWEEN = ";"
 
 @dataclass(frozen=True)
 class CaseDecision:
-    """What the rules make of one image: whether it is referred, and lines for its reader."""
+    """What the rules make of one image.
 
-    referred: bool = False
-    lines: tuple[str, ...] = ()
+    Attributes:
+        referred: whether a person must look.
+        held: the classes of the marginal conformal set.
+        lines: all of it in words, for its reader.
+    """
+
+    referred: bool
+    held: tuple[str, ...]
+    lines: tuple[str, ...]
 
 
 def act_on_images(
@@ -94,13 +101,13 @@ def read_decisions(folder: Path, evaluation: dict[str, Any]) -> dict[str, CaseDe
 
 
 def _decide(row: pd.Series, rule: dict[str, Any], coverage: float) -> CaseDecision:
-    held = row["set_lac_marginal"].replace(_BETWEEN, ", ")
+    held = tuple(name for name in row["set_lac_marginal"].split(_BETWEEN) if name)
     lines = (
         f"Calibrated: {row['predicted']} at {row['confidence']:.3f}",
         _describe_referral(row["rule_predicted"], row["rule_score"], rule),
-        f"Set at {100 * coverage:.4g} %: {held or 'no class is probable enough'}",
+        f"Set at {100 * coverage:.4g} %: {', '.join(held) or 'no class is probable enough'}",
     )
-    return CaseDecision(bool(row["referred"]), lines)
+    return CaseDecision(bool(row["referred"]), held, lines)
 
 
 def _describe_referral(called: str, score: float, rule: dict[str, Any]) -> str:

@@ -1,52 +1,111 @@
-"""From what is stored of one image to what `bayescam.report` shows."""
+"""From what is stored of images to what `bayescam.report` shows: maps, pictures, names."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import io
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from PIL import Image
 
 from bayescam.data import load_image, resize_image
 from bayescam.explain import (
     MapStatistics,
     positive_evidence,
+    rank_agreement,
     relevance_threshold,
     summarize_maps,
 )
-from bayescam.report import MapSummary
+from bayescam.report import MapContrast, MapSummary
 from bayescam.types import Array
 
-__all__ = ["StoredMaps", "load_picture", "map_summary", "shown_id"]
+__all__ = [
+    "MapBlock",
+    "StoredMaps",
+    "data_uri",
+    "encode_jpeg",
+    "load_picture",
+    "map_summary",
+    "shown_id",
+]
 
 _LONGEST_SIDE = 640
+_BYTES_OF_DRAWS = 60_000
+_LINEAR_METHODS = frozenset({"gradcam", "cam", "hirescam", "xgradcam"})
+
+
+@dataclass(frozen=True, eq=False)
+class MapBlock:
+    """The maps of n images.
+
+    Attributes:
+        targets: T names.
+        statistics: over the draws, (n, T, h, w) each.
+        cams: (S, n, T, h, w), or None where single draws were not kept.
+        num_samples: S.
+        is_linear: whether the map of a difference of scores is the difference of their maps.
+    """
+
+    targets: tuple[str, ...]
+    statistics: MapStatistics
+    cams: Array | None
+    num_samples: int
+    is_linear: bool
+
+    def summary(self, image: int, target: str) -> MapSummary:
+        """The map of a target of one image, with as many draws as a page can carry."""
+        t = self.targets.index(target)
+        draws = None
+        if self.cams is not None:
+            most = max(1, _BYTES_OF_DRAWS // self.cams[0, 0, 0].size)
+            draws = self.cams[:most, image, t]
+        found = map_summary(self.statistics, target, image, t, num_samples=self.num_samples)
+        return MapSummary(**{**vars(found), "draws": draws})
+
+    def contrast(self, image: int, first: str, second: str) -> MapContrast | None:
+        """Mean map of a class minus that of another; None where it takes a pass of its own."""
+        if not self.is_linear or not {first, second} <= set(self.targets):
+            return None
+        one, other = (self.statistics.mean[image, self.targets.index(t)] for t in (first, second))
+        return MapContrast(f"{first} - {second}", one - other)
+
+    def agreement(self, image: int, target: str) -> float:
+        """`rank_agreement` of the draws; NaN where they were not kept, or there is one alone."""
+        if self.cams is None or len(self.cams) < 2:
+            return float("nan")
+        t = self.targets.index(target)
+        return float(rank_agreement(self.cams[:, image, t][:, None, None])[0, 0])
 
 
 class StoredMaps:
-    """Map statistics of single images in `analysis.zarr`, whatever kind of maps it keeps."""
+    """The maps in `analysis.zarr`, whatever kind it keeps, a batch of images at a time."""
 
     def __init__(self, path: Path) -> None:
         """Open the store for reading."""
         self._group = zarr.open_group(path, mode="r", zarr_format=2)
-        self.targets = [str(name) for name in np.asarray(self._array("target")[:])]
+        self.targets = tuple(str(name) for name in np.asarray(self._array("target")[:]))
+        self.has_draws = "cam" in self._group
+        maps = self._array("cam" if self.has_draws else "cam_mean")
+        self.batch_size = int(maps.chunks[1 if self.has_draws else 0])
+        self._is_linear = str(self._group.attrs.get("method")) in _LINEAR_METHODS
 
-    def summary(self, image: int, target: str) -> MapSummary | None:
-        """Return the map of a target of one image, or `None` where that target has no maps."""
-        if target not in self.targets:
-            return None
-        t = self.targets.index(target)
-        if "cam" in self._group:
-            statistics = summarize_maps(np.asarray(self._array("cam")[:, image, t])[:, None, None])
+    def block(self, images: slice) -> MapBlock:
+        """The maps of images that stand side by side; quickest if they fill a chunk."""
+        cams = None
+        if self.has_draws:
+            cams = np.asarray(self._array("cam")[:, images])
+            statistics = summarize_maps(cams)
         else:
-            parts = (
-                np.asarray(self._array(f"cam_{name}")[image, t])[None, None]
-                for name in MapStatistics._fields
+            statistics = MapStatistics(
+                *(np.asarray(self._array(f"cam_{name}")[images]) for name in MapStatistics._fields)
             )
-            statistics = MapStatistics(*parts)
-        num_samples = self._array("logits").shape[0]
-        return map_summary(statistics, target, 0, 0, num_samples=num_samples)
+        num_samples = int(self._array("logits").shape[0])
+        return MapBlock(self.targets, statistics, cams, num_samples, self._is_linear)
 
     def _array(self, name: str) -> zarr.Array:
         array = self._group[name]
@@ -79,8 +138,23 @@ def load_picture(path: str | Path) -> NDArray[np.uint8]:
     shrink = max(image.shape[:2]) / _LONGEST_SIDE
     if shrink <= 1:
         return image
-    height, width = (round(side / shrink) for side in image.shape[:2])
+    height, width = (max(1, round(side / shrink)) for side in image.shape[:2])
     return resize_image(image, (height, width))
+
+
+def encode_jpeg(picture: NDArray[np.uint8], *, longest: int | None = None) -> bytes:
+    """The bytes of a picture (H, W, 3) as JPEG without metadata, at most `longest` pixels wide."""
+    image, packed = Image.fromarray(picture), io.BytesIO()
+    if longest is not None:
+        image.thumbnail((longest, longest), reducing_gap=2.0)
+    image.save(packed, "JPEG", quality=85)
+    return packed.getvalue()
+
+
+def data_uri(image: bytes) -> str:
+    """The address that is the image itself."""
+    kind = "png" if image.startswith(b"\x89PNG") else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(image).decode('ascii')}"
 
 
 def shown_id(image_id: str) -> str:

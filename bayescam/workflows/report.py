@@ -1,40 +1,53 @@
-"""`bayescam report`: the analysis folder as one self-contained page, most uncertain first.
+"""`bayescam report`: the analysis folder as pages that open from disk, what matters first.
 
-Needs no TensorFlow.
+`DIR/report/` holds `index.html`, its style, script and data, and for each case a script, a picture
+and a thumbnail. Needs no TensorFlow.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.special import softmax
 
-from bayescam.data import ImageError, load_mask
+from bayescam import __version__
 from bayescam.report import (
-    CaseReport,
+    CaseList,
     ReportFigure,
-    build_case,
+    ReportPage,
     merge_intervals,
-    render_report,
+    page_files,
+    single_file,
 )
-from bayescam.types import Array, InputError, UncertaintyDecomposition
+from bayescam.types import InputError
 from bayescam.uncertainty import check_draws
-from bayescam.workflows.acting import CaseDecision, read_decisions
+from bayescam.workflows.acting import read_decisions
 from bayescam.workflows.analysis import PRINTED_MEASURES
-from bayescam.workflows.cases import StoredMaps, load_picture, shown_id
+from bayescam.workflows.case_lists import choose_cases, choose_lists
+from bayescam.workflows.cases import StoredMaps, data_uri
 from bayescam.workflows.finished import Analysis, load_analysis
-from bayescam.workflows.folders import write_atomically
+from bayescam.workflows.folders import file_fingerprint, write_json, write_text
+from bayescam.workflows.model_card import audit_lines, model_card
 from bayescam.workflows.progress import progress_bars
+from bayescam.workflows.report_cases import CaseMaker, make_cases
+from bayescam.workflows.strata import find_strata
 from bayescam.workflows.tables import EVALUATION_SCHEMA, evaluation_tables
+from bayescam.workflows.training_summary import read_summaries
 
 __all__ = ["report_folder"]
 
+_WORK = "work.json"
+_TITLE = "What the model sees, and how sure it is"
+_STRATA = ("sex", "age", "localization", "view")
 _FIGURES = {
     "reliability": (
         "Reliability",
@@ -68,15 +81,20 @@ _FIGURES = {
 def report_folder(
     folder: str | os.PathLike[str],
     *,
-    num_cases: int = 40,
+    num_cases: int = 2000,
+    in_one_file: bool = False,
     seed: int | None = None,
     progress: bool = True,
 ) -> Path:
-    """Write `report/index.html` into an analysis folder and return its path.
+    """Write `report/` into an analysis folder and return the path of its `index.html`.
+
+    An earlier report is replaced when the new one is complete; a call that was interrupted carries
+    on.
 
     Args:
         folder: of `bayescam analyze`; if it was evaluated, scores and figures are shown too.
-        num_cases: how many images to show, those of the largest predictive entropy.
+        num_cases: how many images to show; see `choose_cases` for which, if there are more.
+        in_one_file: also write `report/report.html`, one file with the cases of the front page.
         seed: that the analysis must have, for scripts that want to be sure; `None` for any.
         progress: show a bar on standard error.
 
@@ -88,108 +106,176 @@ def report_folder(
     analysis = load_analysis(folder)
     if seed not in (None, analysis.manifest["seed"]):
         raise InputError(f"{folder} has seed {analysis.manifest['seed']}; expected {seed}")
-    maps = StoredMaps(analysis.folder / "analysis.zarr")
-    order = np.argsort(-analysis.predictions["predictive_entropy"].to_numpy(), kind="stable")
-    records = pd.read_parquet(analysis.folder / "records.parquet")
     evaluation = _load_evaluation(analysis.folder)
-    decided = {} if evaluation is None else read_decisions(analysis.folder, evaluation)
-    cases, unread = [], 0
+    chosen = choose_cases(analysis.predictions, num_cases, seed=analysis.manifest["seed"])
+    target = analysis.folder / "report"
+    partial = _begin(target, analysis, num_cases)
+    maker = _case_maker(analysis, evaluation, partial)
     with progress_bars(shown=progress) as report:
-        for number, row in enumerate(order[:num_cases], start=1):
-            case = _case(analysis, maps, records, int(row), decided)
-            cases += [] if case is None else [case]
-            unread += case is None
-            report("report", number, min(num_cases, len(order)), "")
-    page = _page(analysis, evaluation, cases, order[:num_cases], unread)
-    target = analysis.folder / "report" / "index.html"
-    target.parent.mkdir(exist_ok=True)
-    write_atomically(target, lambda file: file.write_text(page, encoding="utf-8"))
-    return target
+        rows, facts = make_cases(maker, chosen, report)
+    lists = choose_lists(facts, seed=analysis.manifest["seed"]) if len(facts) else []
+    page = _page(analysis, evaluation, rows, lists, chosen)
+    shutil.rmtree(partial / "rows")
+    for name, text in page_files(_with_figures(page, analysis.folder, partial)).items():
+        (partial / name).parent.mkdir(exist_ok=True)
+        write_text(partial / name, text)
+    if in_one_file:
+        write_text(partial / "report.html", _in_one_file(page, analysis.folder, partial))
+    (partial / _WORK).unlink()
+    _replace(target, partial)
+    return target / "index.html"
 
 
-def _case(
-    analysis: Analysis,
-    maps: StoredMaps,
-    records: pd.DataFrame,
-    row: int,
-    decided: Mapping[str, CaseDecision],
-) -> CaseReport | None:
-    """The case of one row of the predictions; `None` where its image can no longer be read."""
-    facts = analysis.predictions.iloc[row]
-    record = records.iloc[int(facts["image"])]
-    try:
-        picture = load_picture(record["path"])
-    except ImageError:
-        return None
-    label = None if pd.isna(facts["label"]) else str(facts["label"])
-    shown = dict.fromkeys([str(facts["predicted"]), *([label] if label else [])])
-    found = (maps.summary(int(facts["image"]), target) for target in shown)
-    decision = decided.get(str(facts["image_id"]), CaseDecision())
-    return build_case(
-        shown_id(str(facts["image_id"])),
-        picture,
-        softmax(analysis.logits[:, row].astype(np.float64), axis=-1),
-        analysis.class_names,
-        entropies=UncertaintyDecomposition(
-            *(
-                np.asarray(facts[name])
-                for name in ("predictive_entropy", "expected_entropy", "mutual_information")
-            )
-        ),
-        maps=[summary for summary in found if summary is not None],
-        label=label,
-        mask=_mask(record, picture.shape[:2]),
-        flags=("referred",) if decision.referred else (),
-        decisions=decision.lines,
-        details={} if pd.isna(facts["split"]) else {"split": str(facts["split"])},
+def _begin(target: Path, analysis: Analysis, num_cases: int) -> Path:
+    """The folder to work in; what another analysis, evaluation or number of cases left is gone."""
+    partial = target.with_name(f"{target.name}.partial")
+    evaluation = analysis.folder / "evaluation.json"
+    work = {
+        "num_cases": num_cases,
+        "analysis": file_fingerprint(analysis.folder / "manifest.json"),
+        "evaluation": file_fingerprint(evaluation) if evaluation.exists() else None,
+        "bayescam": __version__,
+    }
+    kept = partial / _WORK
+    if not kept.exists() or json.loads(kept.read_text()) != work:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        write_json(kept, work)
+    return partial
+
+
+def _replace(target: Path, partial: Path) -> None:
+    """Put the finished folder in the place of an earlier one."""
+    old = target.with_name(f"{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        target.rename(old)
+    partial.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _case_maker(analysis: Analysis, evaluation: dict[str, Any] | None, folder: Path) -> CaseMaker:
+    predictions = analysis.predictions
+    everyone = np.arange(len(predictions))
+    scored = everyone
+    if evaluation is not None and evaluation["scored"]["split"] in set(predictions["split"]):
+        scored = everyone[(predictions["split"] == evaluation["scored"]["split"]).to_numpy()]
+    return CaseMaker(
+        analysis=analysis,
+        maps=StoredMaps(analysis.folder / "analysis.zarr"),
+        records=pd.read_parquet(analysis.folder / "records.parquet"),
+        decisions={} if evaluation is None else read_decisions(analysis.folder, evaluation),
+        details=_details(analysis, evaluation),
+        scored=frozenset(int(row) for row in scored),
+        folder=folder,
     )
 
 
-def _mask(record: pd.Series, size: tuple[int, ...]) -> Array | None:
-    path = record.get("mask_path")
-    if path is None or pd.isna(path):
-        return None
-    try:
-        return load_mask(path, size)
-    except ImageError:
-        return None
+def _details(analysis: Analysis, evaluation: dict[str, Any] | None) -> pd.DataFrame:
+    """Split and strata of each row of the predictions, as text; a column of one value is left out.
+
+    Strata are those of the evaluation and a few that name no one; other columns of the records may
+    hold free text or identifiers.
+    """
+    strata = None if evaluation is None else evaluation["strata"]
+    asked = [*_STRATA, *([] if strata is None else [strata["column"]])]
+    everyone = np.arange(len(analysis.predictions))
+    found: dict[str, Any] = {"split": analysis.predictions["split"].fillna("").astype("str")}
+    for column in dict.fromkeys(asked):
+        try:
+            found[column] = find_strata(analysis, column, everyone)
+        except InputError:
+            continue  # not a column of these records, or an identifier
+    table = pd.DataFrame(found)
+    return table.loc[:, [name for name in table if table[name].nunique() > 1]]
 
 
 def _page(
     analysis: Analysis,
     evaluation: dict[str, Any] | None,
-    cases: list[CaseReport],
-    rows: Array,
-    unread: int,
-) -> str:
+    rows: Sequence[Mapping[str, Any]],
+    lists: Sequence[CaseList],
+    chosen: NDArray[np.int64],
+) -> ReportPage:
     skipped = pd.read_csv(analysis.folder / "skipped.csv", dtype="str").fillna("")
-    settings, versions = analysis.manifest["settings"], analysis.manifest["versions"]
+    manifest = analysis.manifest
+    runs = read_summaries(analysis.folder)
+    tables = {} if evaluation is None else _tables(evaluation)
+    headline = dict(list(tables.items())[:1])
+    return ReportPage(
+        title=_TITLE,
+        rows=rows,
+        class_names=analysis.class_names,
+        num_images=len(analysis.predictions),
+        num_samples=len(analysis.logits),
+        unit=analysis.draws_are,
+        lists=lists,
+        detail_names=[str(name) for name in _details(analysis, evaluation)],
+        headline=headline,
+        tables={name: table for name, table in tables.items() if name not in headline},
+        card=model_card(manifest, runs, evaluation),
+        audit=audit_lines(runs),
+        facts={
+            "seed": str(manifest["seed"]),
+            "model": manifest["settings"]["model"],
+            "data": manifest["data_fingerprint"],
+            **{name: manifest["versions"][name] for name in ("bayescam", "tensorflow")},
+        },
+        notes=_notes(analysis, evaluation, chosen, len(chosen) - len(rows)),
+        skipped=list(skipped.itertuples(index=False, name=None)),
+    )
+
+
+def _notes(
+    analysis: Analysis,
+    evaluation: dict[str, Any] | None,
+    chosen: NDArray[np.int64],
+    num_unread: int,
+) -> list[str]:
     notes = [
-        "Probabilities are those of the posterior draws before calibration; maps are of the logit."
+        "Probabilities of single cases are those of the posterior draws before calibration; maps "
+        "are of the logit."
     ]
-    shown = softmax(analysis.logits[:, rows].astype(np.float64), axis=-1)
+    shown = softmax(analysis.logits[:, chosen].astype(np.float64), axis=-1)
     line = check_draws(shown, measures=PRINTED_MEASURES, unit=analysis.draws_are)
     notes += [] if line is None else [f"Of the cases shown here: {line}"]
-    notes += [] if evaluation is None else _evaluation_notes(evaluation)
-    if unread:
-        notes.append(f"{unread} images could no longer be read and are not shown.")
-    return render_report(
-        cases,
-        title="What the model sees, and how sure it is",
-        num_images=len(analysis.predictions),
-        skipped=list(skipped.itertuples(index=False, name=None)),
-        summary_tables={} if evaluation is None else _tables(evaluation),
-        figures=[] if evaluation is None else _figures(analysis.folder / "figures"),
-        facts={
-            "draws": str(len(analysis.logits)),
-            "seed": str(analysis.manifest["seed"]),
-            "maps of layer": settings["layer"],
-            "model": settings["model"],
-            "data": analysis.manifest["data_fingerprint"],
-            **{name: versions[name] for name in ("bayescam", "tensorflow")},
-        },
-        notes=notes,
+    notes += (
+        ["The analysis was not evaluated: see bayescam evaluate."]
+        if evaluation is None
+        else _evaluation_notes(evaluation)
     )
+    if num_unread:
+        notes.append(f"{num_unread} images could no longer be read and are not shown.")
+    return notes
+
+
+def _with_figures(page: ReportPage, folder: Path, target: Path) -> ReportPage:
+    """The page with the figures of the evaluation, copied beside it."""
+    figures = _figures(folder)
+    for figure in figures:
+        (target / "figures").mkdir(exist_ok=True)
+        shutil.copyfile(folder / figure.source, target / figure.source)
+    return replace(page, figures=figures)
+
+
+def _in_one_file(page: ReportPage, folder: Path, written: Path) -> str:
+    """The front page with all that it needs, and the cases of its lists."""
+    numbers = sorted({number for part in page.lists for number in part.cases})
+    place = {number: i for i, number in enumerate(numbers)}
+    rows, contents = [], []
+    for number in numbers:
+        row = dict(page.rows[number])
+        script = (written / "cases" / f"{row['file']}.js").read_text()
+        content = json.loads(script[script.index("{") : script.rindex("}") + 1])
+        content["picture"] = data_uri((written / content["picture"]).read_bytes())
+        rows.append({**row, "thumbnail": data_uri((written / str(row["thumbnail"])).read_bytes())})
+        contents.append(content)
+    figures = [
+        replace(figure, source=data_uri((folder / figure.source).read_bytes()))
+        for figure in _figures(folder)
+    ]
+    lists = [replace(part, cases=tuple(place[n] for n in part.cases)) for part in page.lists]
+    return single_file(replace(page, rows=rows, figures=figures, lists=lists), contents)
 
 
 def _tables(evaluation: dict[str, Any]) -> dict[str, pd.DataFrame]:
@@ -242,8 +328,9 @@ def _load_evaluation(folder: Path) -> dict[str, Any] | None:
 
 
 def _figures(folder: Path) -> list[ReportFigure]:
+    """The figures of the evaluation, with their place in the analysis folder."""
     return [
-        ReportFigure(title, (folder / f"{name}.png").read_bytes(), caption)
+        ReportFigure(title, caption, f"figures/{name}.png")
         for name, (title, caption) in _FIGURES.items()
-        if (folder / f"{name}.png").exists()
+        if (folder / "figures" / f"{name}.png").exists()
     ]

@@ -41,6 +41,7 @@ from bayescam.workflows.progress import progress_bars
 from bayescam.workflows.runs import LoadedRuns, RunFolders, load_runs
 from bayescam.workflows.selection import SplitChoice, select_records
 from bayescam.workflows.store import AnalysisStore, MapsKind, StoreLayout
+from bayescam.workflows.training_summary import copy_summaries
 
 __all__ = ["AnalysisOptions", "AnalysisOutcome", "analyze_records"]
 
@@ -155,6 +156,7 @@ def analyze_records(
         predictions = _predictions(store, chosen, names)
         write_table(folder / "predictions.parquet", predictions)
         write_skipped(folder, skipped)
+        copy_summaries([Path(run).expanduser() for run in runs.known], folder)
         if len(runs.known) == 1:
             copy_statistics(Path(next(iter(runs.known))).expanduser(), folder)
     return AnalysisOutcome(Path(out).expanduser(), len(predictions), tuple(skipped))

@@ -44,6 +44,7 @@ from bayescam.workflows.folders import (
     write_table,
 )
 from bayescam.workflows.progress import ProgressReport, progress_bars
+from bayescam.workflows.training_summary import write_summary
 
 __all__ = ["Run", "fit", "load_run", "train_run", "training_images"]
 
@@ -185,6 +186,7 @@ def _fit_folder(
         result = _train(model, kept, config.settings, augmentation, report, work=work)
         config.write(folder / "config.yaml")
         _write_result(model, kept, result, folder)
+        write_summary(kept, folder)
         shutil.rmtree(work, ignore_errors=True)
     return pd.DataFrame(result.history)
 

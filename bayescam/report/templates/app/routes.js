@@ -1,0 +1,79 @@
+/* What the address after # asks for, keys, and light or dark. */
+(function () {
+  const VIEWS = ["overview", "cases", "case", "about", "guide"];
+  const field = (id) => document.getElementById(id);
+  let current = null;
+
+  function open(name) {
+    for (const view of VIEWS) field("view-" + view).hidden = view !== name;
+    for (const link of document.querySelectorAll("nav a")) {
+      link.setAttribute("aria-current", link.dataset.view === name ? "page" : "false");
+    }
+  }
+
+  function openCase(number) {
+    const node = field("view-case");
+    const row = Bayescam.page.index.rows[number];
+    current = { number };
+    open("case");
+    if (!row) {
+      node.replaceChildren(Bayescam.element("p", {}, ["There is no case " + number + "."]));
+      return;
+    }
+    Bayescam.loadCase(row.file).then(function (content) {
+      if (current && current.number === number) current = { number, ...Bayescam.viewer.show(node, number, content) };
+    }, function (error) {
+      node.replaceChildren(Bayescam.element("p", { class: "warning" }, [error.message]));
+    });
+  }
+
+  function route() {
+    const asked = decodeURIComponent(location.hash.slice(1));
+    const wanted = /^case=(\d+)$/.exec(asked);
+    window.scrollTo(0, 0);
+    if (wanted) openCase(Number(wanted[1]));
+    else {
+      current = null;
+      open(VIEWS.includes(asked) && asked !== "case" ? asked : "overview");
+    }
+  }
+
+  function step(by) {
+    const next = Bayescam.cases.neighbour(current.number, by);
+    if (next !== null) location.hash = "case=" + next;
+  }
+
+  function key(event) {
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
+    const typing = ["INPUT", "SELECT"].includes(event.target.tagName) && event.target.type !== "range";
+    if (event.key === "Escape" && current) location.hash = "cases";
+    else if (typing) return;
+    else if (event.key === "/") {
+      event.preventDefault();
+      location.hash = "cases";
+      open("cases");
+      field("search").focus();
+    } else if (current && event.key === "j") step(1);
+    else if (current && event.key === "k") step(-1);
+    else if (current && current.slider && (event.key === "ArrowRight" || event.key === "ArrowLeft") &&
+      event.target.type !== "range") {
+      current.slider[event.key === "ArrowRight" ? "stepUp" : "stepDown"]();
+      current.slider.dispatchEvent(new Event("input"));
+    }
+  }
+
+  function theme() {
+    const root = document.documentElement.dataset;
+    const now = root.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+    root.theme = now === "dark" ? "light" : "dark";
+  }
+
+  /* Called when the index has arrived. */
+  Bayescam.begin = function () {
+    Bayescam.cases.start();
+    field("theme").addEventListener("click", theme);
+    window.addEventListener("hashchange", route);
+    window.addEventListener("keydown", key);
+    route();
+  };
+})();

@@ -1,0 +1,108 @@
+"""Which cases a report holds, and the four lists of those that a reader should see first."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bayescam.report import CaseList
+
+__all__ = ["LOW_AGREEMENT", "choose_cases", "choose_lists", "map_remarks"]
+
+LOW_AGREEMENT = 0.5
+_LENGTH = 12
+
+
+def choose_cases(predictions: pd.DataFrame, num_cases: int, *, seed: int) -> NDArray[np.int64]:
+    """Return the rows of the predictions that the report holds, the most uncertain first.
+
+    Of more images than `num_cases`, half of the cases are the most uncertain, a quarter the most
+    confident wrong ones, and the others are drawn at random.
+    """
+    entropy = predictions["predictive_entropy"].to_numpy()
+    order = np.argsort(-entropy, kind="stable")
+    if len(order) <= num_cases:
+        return order
+    confident = np.argsort(-predictions["confidence"].to_numpy(), kind="stable")
+    wrong = (
+        predictions["label"].notna() & (predictions["label"] != predictions["predicted"])
+    ).to_numpy()
+    anyone = np.random.default_rng(seed).permutation(len(order))
+    parts = (
+        order[: -(-num_cases // 2)],
+        confident[wrong[confident]][: num_cases // 4],
+        anyone,
+    )
+    chosen = pd.unique(np.concatenate(parts))[:num_cases]
+    return chosen[np.argsort(-entropy[chosen], kind="stable")].astype(np.int64)
+
+
+def choose_lists(facts: pd.DataFrame, *, seed: int, length: int = _LENGTH) -> list[CaseList]:
+    """Return the lists of the front page.
+
+    Args:
+        facts: one row per case: `total` (nats), `wrong` (True, False or None), `confidence`,
+            `enrichment` (map energy in the mask over the mask's share of the image; NaN without
+            mask), `agreement` (of the draws; NaN where not known), `listed` (whether lists may
+            name it: not images that calibration was fitted on).
+        seed: of the random sample.
+        length: of each list, at most.
+    """
+    listed = facts["listed"].to_numpy(dtype=bool)
+    wrong = np.array([value is True for value in facts["wrong"]])
+    right = np.array([value is False for value in facts["wrong"]])
+    suspicion = _suspicion(facts)
+    anyone = np.random.default_rng(seed).permutation(len(facts))
+
+    def first(score: NDArray[np.float64], among: NDArray[np.bool_]) -> tuple[int, ...]:
+        order = np.argsort(-score, kind="stable")
+        return tuple(int(row) for row in order[among[order]][:length])
+
+    found = [
+        CaseList(
+            "Most uncertain",
+            "Largest predictive entropy.",
+            first(facts["total"].to_numpy(float), listed),
+        )
+    ]
+    if wrong.any() or right.any():
+        found += [
+            CaseList(
+                "Confidently wrong",
+                "Called wrong, the most confident first.",
+                first(facts["confidence"].to_numpy(float), listed & wrong),
+            ),
+            CaseList(
+                "Right for the wrong reason?",
+                "Called right, but the map lies on the masked region less than evenly spread "
+                "evidence would, or the draws do not agree where to look (mean rank correlation "
+                f"below {LOW_AGREEMENT}).",
+                first(suspicion, listed & right & (suspicion > 0)),
+            ),
+        ]
+    sample = tuple(int(row) for row in anyone if listed[row])[:length]
+    return [*found, CaseList("Random sample", "Drawn at random, for comparison.", sample)]
+
+
+def map_remarks(enrichment: float, agreement: float, *, has_evidence: bool) -> tuple[str, ...]:
+    """Return the flags of a case that speak of its map.
+
+    Example:
+        >>> map_remarks(0.4, 0.9, has_evidence=True)
+        ('map outside the mask',)
+    """
+    flags = {
+        "no positive evidence": not has_evidence,
+        "map outside the mask": enrichment < 1.0,
+        "unstable map": agreement < LOW_AGREEMENT,
+    }
+    return tuple(name for name, holds in flags.items() if holds)
+
+
+def _suspicion(facts: pd.DataFrame) -> NDArray[np.float64]:
+    """Above 0 where the map is off the mask or unstable, and the larger the more it is so."""
+    outside = (1.0 - facts["enrichment"].to_numpy(float)).clip(0.0)
+    unstable = (1.0 - facts["agreement"].to_numpy(float) / LOW_AGREEMENT).clip(0.0)
+    worst: NDArray[np.float64] = np.fmax(np.nan_to_num(outside), np.nan_to_num(unstable))
+    return worst

@@ -1,0 +1,109 @@
+"""The model card of a report (Mitchell et al. 2019): data, model, intended use, limits.
+
+Only what the run says of itself; what it does not say is not guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+__all__ = ["audit_lines", "model_card"]
+
+_FEW_IMAGES = 50
+_USE = (
+    "Research on uncertainty and explanations of image classifiers. Not a medical device: nothing "
+    "on these pages was assessed for the care of patients."
+)
+
+
+def model_card(
+    manifest: Mapping[str, Any],
+    runs: Sequence[Mapping[str, Any]],
+    evaluation: Mapping[str, Any] | None,
+) -> dict[str, dict[str, str]]:
+    """Return sections of names and texts.
+
+    Args:
+        manifest: of the analysis.
+        runs: of `read_summaries`; several for an ensemble of runs.
+        evaluation: of `bayescam evaluate`, or None.
+    """
+    return {
+        "Data": {"classes": ", ".join(manifest["settings"]["class_names"]), **_data(runs)},
+        "Model": _model(manifest["settings"], runs),
+        "Intended use and limits": {"intended use": _USE, "limits": " ".join(_limits(evaluation))},
+    }
+
+
+def audit_lines(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what the audit of the training data found, in lines; nothing where none was made."""
+    return [line for run in runs if run["data"] is not None for line in _audit(run["data"])]
+
+
+def _data(runs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    if not runs or runs[0]["data"] is None:
+        return {"training data": "not recorded by the run"}
+    data, source = runs[0]["data"], runs[0]["settings"]["data"]["source"]
+    found = {"kind": source or "records made in Python"}
+    for split, counts in data["counts"].items():
+        parts = ", ".join(f"{label} {count:,}" for label, count in counts.items())
+        groups = data["groups"].get(split, 0)
+        of = f" of {groups:,} groups (lesions, patients)" if groups else ""
+        found[f"{split} images"] = f"{sum(counts.values()):,}{of}: {parts}"
+    return found
+
+
+def _model(settings: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    found = {}
+    if runs and runs[0]["settings"]["model"] is not None:
+        model = runs[0]["settings"]["model"]
+        height, width = model["input_shape"][:2]
+        found = {
+            "backbone": f"{model['backbone']}, first weights {model['weights'] or 'random'}",
+            "head": model["head"],
+            "input": f"{height} x {width} pixels, RGB",
+        }
+    elif runs:
+        found = {"model": "made in Python"}
+    if len(runs) > 1:
+        found["members"] = f"{len(runs)} whole networks"
+    return found | {
+        "draws": f"{settings['num_samples']} {settings.get('draws_are', 'draws')}",
+        "maps": f"{settings['method']} at {settings['layer']}",
+    }
+
+
+def _limits(evaluation: Mapping[str, Any] | None) -> list[str]:
+    found = [
+        "A map says what the network used, not what is diseased.",
+        "Images of other cameras, hospitals or patients can differ from those it was tried on.",
+    ]
+    if evaluation is None:
+        return ["It was not evaluated: how often it is right is not known.", *found]
+    few = [k for k, count in evaluation["scored"]["classes"].items() if count < _FEW_IMAGES]
+    if few:
+        found.append(
+            f"Fewer than {_FEW_IMAGES} scored images, so little is known of: {', '.join(few)}."
+        )
+    if evaluation["ood"] is None:
+        found.append("What it does with images from elsewhere was not tried.")
+    return found
+
+
+def _audit(data: Mapping[str, Any]) -> list[str]:
+    lines = [
+        f"Leaked {split} images: {found['leaked']:,} of {found['num_images']:,} have in train a "
+        "sibling of their group or an identical file."
+        for split, found in data["leaks"].items()
+    ]
+    for name, said in (
+        ("crossing_groups", "groups with images in more than one split"),
+        ("identical_files", "sets of identical files"),
+        ("label_conflicts", "groups with more than one label"),
+        ("unreadable", "images missing or unreadable"),
+    ):
+        lines.append(f"{data[name]:,} {said}")
+    if not data["num_groups"]:
+        lines.append("No lesion or patient is known: leaks between their images cannot be found.")
+    return lines
