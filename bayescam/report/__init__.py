@@ -48,7 +48,7 @@ if TYPE_CHECKING:
         to_markdown,
         to_text,
     )
-    from bayescam.report.wording import describe_draws, shown_text
+    from bayescam.report.wording import describe_draws, is_path, shown_text
 
 __all__ = [
     "CaseList",
@@ -83,6 +83,7 @@ __all__ = [
     "format_interval",
     "format_number",
     "interval_table",
+    "is_path",
     "mask_outline",
     "merge_intervals",
     "page_files",
@@ -136,6 +137,6 @@ __getattr__, __dir__ = lazy_names(
             "to_markdown",
             "to_text",
         ),
-        f"{__name__}.wording": ("describe_draws", "shown_text"),
+        f"{__name__}.wording": ("describe_draws", "is_path", "shown_text"),
     },
 )

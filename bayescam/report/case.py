@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -12,7 +11,7 @@ from scipy.special import expit
 
 from bayescam.report.density import unit_interval_density
 from bayescam.report.packing import PackedArray, pack_positive, pack_signed
-from bayescam.report.wording import describe_draws, shown_text
+from bayescam.report.wording import describe_draws, is_path, shown_text
 from bayescam.types import InputError
 
 __all__ = [
@@ -123,7 +122,7 @@ class CaseReport:
                 f"got {self.probs.shape}."
             )
         for name, value in self.details.items():
-            if name.lower() in _PRIVATE_COLUMNS or _is_path(str(value)):
+            if name.lower() in _PRIVATE_COLUMNS or is_path(str(value)):
                 raise InputError(
                     f"`details` must not hold paths or patient identifiers; got {name!r}."
                 )
@@ -243,7 +242,3 @@ def _densities(
         np.reshape(curves, (len(curves), len(DENSITY_GRID))), largest=top
     )
     return {"classes": spread, "curves": packed, "cut": any(peak > top for peak in peaks)}
-
-
-def _is_path(value: str) -> bool:
-    return bool(re.match(r"^(?:[A-Za-z]:)?[/\\~]", value)) or value.count("/") > 1

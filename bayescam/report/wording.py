@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["describe_draws", "shown_text"]
+__all__ = ["describe_draws", "is_path", "shown_text"]
 
 _LONGEST = 200
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -64,6 +65,16 @@ def describe_draws(
         f"{line}, {100 * level:g} % interval {lower:.2f}-{upper:.2f}",
         ", ".join(said) if said else f"all {len(draws)} {unit} say {class_names[first]}",
     ]
+
+
+def is_path(text: str) -> bool:
+    r"""Whether a text looks like the path of a file: folders are often named after patients.
+
+    Example:
+        >>> [is_path(text) for text in ("/home/jane/x.jpg", r"C:\x.png", "a/b/c", "w/o mask")]
+        [True, True, True, False]
+    """
+    return bool(re.match(r"^(?:[A-Za-z]:)?[/\\~]", text)) or text.count("/") > 1
 
 
 def _spell(letter: str) -> str:

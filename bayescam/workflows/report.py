@@ -24,6 +24,7 @@ from bayescam.report import (
     CaseList,
     ReportFigure,
     ReportPage,
+    is_path,
     merge_intervals,
     page_files,
     single_file,
@@ -175,7 +176,7 @@ def _details(analysis: Analysis, evaluation: dict[str, Any] | None) -> pd.DataFr
     """Split and strata of each row of the predictions, as text; a column of one value is left out.
 
     Strata are those of the evaluation and a few that name no one; other columns of the records may
-    hold free text or identifiers.
+    hold free text or identifiers. A value that looks like a path is not shown.
     """
     strata = None if evaluation is None else evaluation["strata"]
     asked = [*_STRATA, *([] if strata is None else [strata["column"]])]
@@ -186,7 +187,7 @@ def _details(analysis: Analysis, evaluation: dict[str, Any] | None) -> pd.DataFr
             found[column] = find_strata(analysis, column, everyone)
         except InputError:
             continue  # not a column of these records, or an identifier
-    table = pd.DataFrame(found)
+    table = pd.DataFrame(found).map(lambda value: "a path" if is_path(str(value)) else value)
     return table.loc[:, [name for name in table if table[name].nunique() > 1]]
 
 
