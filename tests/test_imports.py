@@ -73,7 +73,7 @@ def loaded_after(statement: str) -> set[str]:
     [
         ("import bayescam; dir(bayescam)", {"tensorflow", "matplotlib", "pandas", "numpy"}),
         ("import bayescam.uncertainty", {"tensorflow", "tf_keras", "matplotlib"}),
-        ("import bayescam.report; bayescam.report.build_case", {"tensorflow", "tf_keras"}),
+        ("import bayescam.report; bayescam.report.case_content", {"tensorflow", "tf_keras"}),
         ("import bayescam.data", {"tensorflow", "tf_keras", "matplotlib"}),
         (
             "from bayescam.explain import compare_maps, explanation_modes, summarize_maps",

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from bayescam.report import CaseList
 
-__all__ = ["LOW_AGREEMENT", "choose_cases", "choose_lists", "map_remarks"]
+__all__ = ["LOW_AGREEMENT", "JudgedMap", "choose_cases", "choose_lists", "map_remarks"]
 
 LOW_AGREEMENT = 0.5
 _LENGTH = 12
+
+
+@dataclass(frozen=True)
+class JudgedMap:
+    """What is known of the map of the predicted class.
+
+    Attributes:
+        enrichment: energy in the mask over the mask's share of the image; None without mask.
+        agreement: mean rank correlation of the draws; None where it is not known.
+        has_evidence: whether the mean map is positive anywhere beyond chance.
+    """
+
+    enrichment: float | None = None
+    agreement: float | None = None
+    has_evidence: bool = True
 
 
 def choose_cases(predictions: pd.DataFrame, num_cases: int, *, seed: int) -> NDArray[np.int64]:
@@ -43,9 +60,8 @@ def choose_lists(facts: pd.DataFrame, *, seed: int, length: int = _LENGTH) -> li
 
     Args:
         facts: one row per case: `total` (nats), `wrong` (True, False or None), `confidence`,
-            `enrichment` (map energy in the mask over the mask's share of the image; NaN without
-            mask), `agreement` (of the draws; NaN where not known), `listed` (whether lists may
-            name it: not images that calibration was fitted on).
+            `enrichment` and `agreement` of `JudgedMap`, `listed` (whether lists may name it: not
+            images that calibration was fitted on).
         seed: of the random sample.
         length: of each list, at most.
     """
@@ -85,17 +101,18 @@ def choose_lists(facts: pd.DataFrame, *, seed: int, length: int = _LENGTH) -> li
     return [*found, CaseList("Random sample", "Drawn at random, for comparison.", sample)]
 
 
-def map_remarks(enrichment: float, agreement: float, *, has_evidence: bool) -> tuple[str, ...]:
+def map_remarks(judged: JudgedMap) -> tuple[str, ...]:
     """Return the flags of a case that speak of its map.
 
     Example:
-        >>> map_remarks(0.4, 0.9, has_evidence=True)
+        >>> map_remarks(JudgedMap(enrichment=0.4, agreement=0.9))
         ('map outside the mask',)
     """
+    off, agreement = judged.enrichment, judged.agreement
     flags = {
-        "no positive evidence": not has_evidence,
-        "map outside the mask": enrichment < 1.0,
-        "unstable map": agreement < LOW_AGREEMENT,
+        "no positive evidence": not judged.has_evidence,
+        "map outside the mask": off is not None and off < 1.0,
+        "unstable map": agreement is not None and agreement < LOW_AGREEMENT,
     }
     return tuple(name for name, holds in flags.items() if holds)
 

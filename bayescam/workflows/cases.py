@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ from bayescam.report import MapContrast, MapSummary
 from bayescam.types import Array
 
 __all__ = [
-    "MapBlock",
+    "ImageMaps",
     "StoredMaps",
     "data_uri",
     "encode_jpeg",
@@ -40,13 +40,13 @@ _LINEAR_METHODS = frozenset({"gradcam", "cam", "hirescam", "xgradcam"})
 
 
 @dataclass(frozen=True, eq=False)
-class MapBlock:
-    """The maps of n images.
+class ImageMaps:
+    """The maps of one image.
 
     Attributes:
         targets: T names.
-        statistics: over the draws, (n, T, h, w) each.
-        cams: (S, n, T, h, w), or None where single draws were not kept.
+        statistics: over the draws, (1, T, h, w) each.
+        cams: (S, T, h, w), or None where single draws were not kept.
         num_samples: S.
         is_linear: whether the map of a difference of scores is the difference of their maps.
     """
@@ -57,29 +57,29 @@ class MapBlock:
     num_samples: int
     is_linear: bool
 
-    def summary(self, image: int, target: str) -> MapSummary:
-        """The map of a target of one image, with as many draws as a page can carry."""
+    def summary(self, target: str) -> MapSummary:
+        """The map of a target, with as many draws as a page can carry."""
         t = self.targets.index(target)
-        draws = None
-        if self.cams is not None:
-            most = max(1, _BYTES_OF_DRAWS // self.cams[0, 0, 0].size)
-            draws = self.cams[:most, image, t]
-        found = map_summary(self.statistics, target, image, t, num_samples=self.num_samples)
-        return MapSummary(**{**vars(found), "draws": draws})
+        found = map_summary(self.statistics, target, 0, t, num_samples=self.num_samples)
+        if self.cams is None:
+            return found
+        most = max(1, _BYTES_OF_DRAWS // self.cams[0, 0].size)
+        return replace(found, draws=self.cams[:most, t])
 
-    def contrast(self, image: int, first: str, second: str) -> MapContrast | None:
+    def contrast(self, first: str, second: str) -> MapContrast | None:
         """Mean map of a class minus that of another; None where it takes a pass of its own."""
         if not self.is_linear or not {first, second} <= set(self.targets):
             return None
-        one, other = (self.statistics.mean[image, self.targets.index(t)] for t in (first, second))
+        one, other = (self.statistics.mean[0, self.targets.index(t)] for t in (first, second))
         return MapContrast(f"{first} - {second}", one - other)
 
-    def agreement(self, image: int, target: str) -> float:
-        """`rank_agreement` of the draws; NaN where they were not kept, or there is one alone."""
+    def agreement(self, target: str) -> float | None:
+        """`rank_agreement` of the draws; None where it is not known."""
         if self.cams is None or len(self.cams) < 2:
-            return float("nan")
-        t = self.targets.index(target)
-        return float(rank_agreement(self.cams[:, image, t][:, None, None])[0, 0])
+            return None
+        maps = self.cams[:, self.targets.index(target)]
+        found = float(rank_agreement(maps[:, None, None])[0, 0])
+        return None if np.isnan(found) else found
 
 
 class StoredMaps:
@@ -92,20 +92,26 @@ class StoredMaps:
         self.has_draws = "cam" in self._group
         maps = self._array("cam" if self.has_draws else "cam_mean")
         self.batch_size = int(maps.chunks[1 if self.has_draws else 0])
+        self._num_samples = int(self._array("logits").shape[0])
         self._is_linear = str(self._group.attrs.get("method")) in _LINEAR_METHODS
 
-    def block(self, images: slice) -> MapBlock:
-        """The maps of images that stand side by side; quickest if they fill a chunk."""
-        cams = None
+    def read(self, batch: int) -> dict[str, Array]:
+        """The arrays of maps of one batch, a chunk on disk; the first image has index 0."""
+        images = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
         if self.has_draws:
-            cams = np.asarray(self._array("cam")[:, images])
-            statistics = summarize_maps(cams)
-        else:
-            statistics = MapStatistics(
-                *(np.asarray(self._array(f"cam_{name}")[images]) for name in MapStatistics._fields)
-            )
-        num_samples = int(self._array("logits").shape[0])
-        return MapBlock(self.targets, statistics, cams, num_samples, self._is_linear)
+            return {"cam": np.asarray(self._array("cam")[:, images])}
+        names = (f"cam_{name}" for name in MapStatistics._fields)
+        return {name: np.asarray(self._array(name)[images]) for name in names}
+
+    def of_image(self, arrays: dict[str, Array], place: int) -> ImageMaps:
+        """The maps of one image of a batch."""
+        cams = arrays["cam"][:, place] if self.has_draws else None
+        statistics = (
+            MapStatistics(*(part[place][None] for part in arrays.values()))
+            if cams is None
+            else summarize_maps(cams[:, None])
+        )
+        return ImageMaps(self.targets, statistics, cams, self._num_samples, self._is_linear)
 
     def _array(self, name: str) -> zarr.Array:
         array = self._group[name]

@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import softmax
+from threadpoolctl import threadpool_limits
 
 from bayescam.data import ImageError, load_mask
 from bayescam.explain import energy_in_masks
 from bayescam.report import CaseReport, case_content, case_row, case_script, mask_outline
 from bayescam.types import Array
 from bayescam.workflows.acting import CaseDecision
-from bayescam.workflows.case_lists import map_remarks
-from bayescam.workflows.cases import MapBlock, StoredMaps, encode_jpeg, load_picture, shown_id
+from bayescam.workflows.case_lists import JudgedMap, map_remarks
+from bayescam.workflows.cases import ImageMaps, StoredMaps, encode_jpeg, load_picture, shown_id
 from bayescam.workflows.finished import Analysis
 from bayescam.workflows.folders import write_json
 from bayescam.workflows.progress import ProgressReport
@@ -72,7 +73,7 @@ def make_cases(
     images = maker.analysis.predictions["image"].to_numpy()[chosen]
     batches = images // maker.maps.batch_size
     found: list[dict[str, Any]] = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:  # not threads of threads
         tasks = [
             pool.submit(_make_batch, maker, int(batch), chosen, np.flatnonzero(batches == batch))
             for batch in np.unique(batches)
@@ -96,16 +97,13 @@ def _make_batch(
     if kept.exists():
         done: list[dict[str, Any]] = json.loads(kept.read_text())
         return done
-    start = batch * maker.maps.batch_size
-    maps = maker.maps.block(slice(start, start + maker.maps.batch_size))
-    found = [_make_case(maker, maps, start, int(chosen[number]), int(number)) for number in numbers]
+    arrays = maker.maps.read(batch)
+    found = [_make_case(maker, arrays, int(chosen[number]), int(number)) for number in numbers]
     write_json(kept, found)
     return found
 
 
-def _make_case(
-    maker: CaseMaker, maps: MapBlock, start: int, row: int, number: int
-) -> dict[str, Any]:
+def _make_case(maker: CaseMaker, arrays: dict[str, Array], row: int, number: int) -> dict[str, Any]:
     facts = maker.analysis.predictions.iloc[row]
     image = int(facts["image"])
     record = maker.records.iloc[image]
@@ -113,15 +111,14 @@ def _make_case(
         picture = load_picture(record["path"])
     except ImageError:
         return {"number": number, "row": None, "facts": None}
+    maps = maker.maps.of_image(arrays, image % maker.maps.batch_size)
     mask = _mask(record, picture.shape[:2])
-    judged = _judge(maps, image - start, str(facts["predicted"]), mask)
-    case = _case(maker, maps, image - start, row, picture, mask, judged)
-    case = CaseReport(
-        **{
-            **vars(case),
-            "picture": f"images/{number}.jpg",
-            "thumbnail": f"thumbnails/{number}.jpg",
-        }
+    judged = _judge(maps, str(facts["predicted"]), mask)
+    case = replace(
+        _case(maker, maps, row, picture, mask),
+        remarks=map_remarks(judged),
+        picture=f"images/{number}.jpg",
+        thumbnail=f"thumbnails/{number}.jpg",
     )
     for name, longest in ((case.picture, None), (case.thumbnail, _THUMBNAIL)):
         (maker.folder / name).write_bytes(encode_jpeg(picture, longest=longest))
@@ -133,27 +130,21 @@ def _make_case(
             "total": case.predictive_entropy,
             "wrong": case.wrong,
             "confidence": float(case.mean_probs.max()),
-            **{name: judged[name] for name in ("enrichment", "agreement")},
+            "enrichment": judged.enrichment,
+            "agreement": judged.agreement,
             "listed": row in maker.scored,
         },
     }
 
 
 def _case(
-    maker: CaseMaker,
-    maps: MapBlock,
-    place: int,
-    row: int,
-    picture: Array,
-    mask: Array | None,
-    judged: Mapping[str, float],
+    maker: CaseMaker, maps: ImageMaps, row: int, picture: Array, mask: Array | None
 ) -> CaseReport:
     analysis, facts = maker.analysis, maker.analysis.predictions.iloc[row]
     probs = softmax(analysis.logits[:, row].astype(np.float64), axis=-1)
     label = None if pd.isna(facts["label"]) else str(facts["label"])
     shown, best = _shown_targets(probs, analysis.class_names, label, maps.targets)
     decision = maker.decisions.get(str(facts["image_id"]))
-    details = maker.details.iloc[row]
     return CaseReport(
         image_id=shown_id(str(facts["image_id"])),
         probs=probs,
@@ -163,16 +154,13 @@ def _case(
         expected_entropy=float(facts["expected_entropy"]),
         mutual_information=float(facts["mutual_information"]),
         label=label,
-        maps=tuple(maps.summary(place, target) for target in shown),
-        contrast=maps.contrast(place, *best) if len(best) == 2 else None,
+        maps=tuple(maps.summary(target) for target in shown),
+        contrast=maps.contrast(*best) if len(best) == 2 else None,
         outline=() if mask is None else mask_outline(mask),
         referred=None if decision is None else decision.referred,
         conformal_set=None if decision is None else decision.held,
         decisions=() if decision is None else decision.lines,
-        details={str(name): str(value) for name, value in details.items()},
-        remarks=map_remarks(
-            judged["enrichment"], judged["agreement"], has_evidence=bool(judged["has_evidence"])
-        ),
+        details={str(name): str(value) for name, value in maker.details.iloc[row].items()},
         unit=analysis.draws_are,
     )
 
@@ -189,19 +177,17 @@ def _shown_targets(
     return [name for name in asked if name in targets] or list(targets[:2]), best
 
 
-def _judge(maps: MapBlock, place: int, predicted: str, mask: Array | None) -> dict[str, float]:
+def _judge(maps: ImageMaps, predicted: str, mask: Array | None) -> JudgedMap:
     """How the map of the predicted class lies to the mask, and how far the draws agree on it."""
     if predicted not in maps.targets:
-        return {"enrichment": np.nan, "agreement": np.nan, "has_evidence": 1.0}
-    mean = maps.statistics.mean[place, maps.targets.index(predicted)]
-    enrichment = np.nan
-    if mask is not None and mask.any() and not mask.all():
-        enrichment = float(energy_in_masks(mean[None], [mask])[0] / mask.astype(bool).mean())
-    return {
-        "enrichment": enrichment,
-        "agreement": maps.agreement(place, predicted),
-        "has_evidence": float(maps.summary(place, predicted).has_evidence),
-    }
+        return JudgedMap()
+    mean = maps.statistics.mean[0, maps.targets.index(predicted)]
+    enrichment = None
+    if mask is not None and mask.any() and not mask.all() and (mean > 0).any():
+        enrichment = float(energy_in_masks(mean[None], [mask])[0] / mask.mean())
+    return JudgedMap(
+        enrichment, maps.agreement(predicted), has_evidence=maps.summary(predicted).has_evidence
+    )
 
 
 def _mask(record: pd.Series, size: tuple[int, ...]) -> Array | None:

@@ -27,13 +27,8 @@ def write_summary(records: pd.DataFrame, folder: Path) -> None:
         {
             "num_images": audit.num_images,
             "num_groups": audit.num_groups,
-            "counts": {
-                str(split): {str(label): int(count) for label, count in counts.items()}
-                for split, counts in audit.counts.to_dict(orient="index").items()
-            },
-            "groups": {
-                str(split): int(part["group"].nunique()) for split, part in records.groupby("split")
-            },
+            "counts": json.loads(audit.counts.to_json(orient="index")),
+            "groups": records.groupby("split")["group"].nunique().to_dict(),
             "leaks": {
                 str(row.split): {"leaked": int(row.leaked), "num_images": int(row.num_images)}
                 for row in audit.leaks[audit.leaks["label"] == "all"].itertuples()

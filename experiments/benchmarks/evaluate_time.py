@@ -101,7 +101,13 @@ def write_analysis(
         "analysis",
         seed=seed,
         fingerprint=f"{seed:016}",
-        settings=settings | {"maps": "summary", "layer": "conv", "batch_size": layout.batch_size},
+        settings=settings
+        | {
+            "maps": "summary",
+            "method": "gradcam",
+            "layer": "conv",
+            "batch_size": layout.batch_size,
+        },
     )
     tables = []
     with work_folder(folder, manifest) as partial:

@@ -21,7 +21,7 @@ def test_importing_report_loads_neither_matplotlib_nor_tensorflow() -> None:
 
 def test_pages_and_figures_load_no_tensorflow() -> None:
     code = (
-        "import sys; from bayescam.report import build_case, draw_reliability; "
+        "import sys; from bayescam.report import case_content, draw_reliability; "
         "found = {'tensorflow', 'tf_keras'} & set(sys.modules); assert not found, found"
     )
     assert run(code) == (0, "")

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from pathlib import Path
 
@@ -15,11 +14,9 @@ from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
 from bayescam.types import InputError
 from bayescam.uncertainty import fit_mahalanobis, predictive_entropy
-from bayescam.workflows.acting import read_decisions
 from bayescam.workflows.evaluate import evaluate_folder, scores_table
 from bayescam.workflows.explain import explain_images
 from bayescam.workflows.finished import load_analysis
-from bayescam.workflows.report import report_folder
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # notes of small evaluations
 
@@ -231,33 +228,6 @@ def test_predictions_hold_what_the_logits_say(folder: Path) -> None:
     logs = log_softmax(analysis.logits.astype(float), axis=-1)
     expected = -(np.exp(logs) * logs).sum(-1).mean(0)
     np.testing.assert_allclose(analysis.predictions["expected_entropy"], expected, rtol=1e-5)
-
-
-def test_the_report_lists_the_most_uncertain_first(folder: Path) -> None:
-    evaluation = evaluate_folder(folder)
-    missing = pd.read_parquet(folder / "records.parquet")
-    table = pd.read_parquet(folder / "predictions.parquet")
-    order = table.sort_values("predictive_entropy", ascending=False)
-    missing.loc[order["image"].iloc[1], "path"] = "gone.png"
-    missing.to_parquet(folder / "records.parquet")
-    page = report_folder(folder, num_cases=4, progress=False).read_text()
-    places = [page.index(image_id) for image_id in order["image_id"].iloc[[0, 2, 3]]]
-    assert places == sorted(places)
-    assert order["image_id"].iloc[1] not in page
-    assert order["image_id"].iloc[4] not in page
-    assert "1 images could no longer be read" in page
-    decisions = read_decisions(folder, evaluation)
-    shown = order["image_id"].iloc[[0, 2, 3]]
-    lines = [line for name in shown if name in decisions for line in decisions[name].lines]
-    assert page.count("<li>") == len(lines)
-    for line in lines:
-        assert f"<li>{line}</li>" in page
-    referred = sum(decisions[name].referred for name in shown if name in decisions)
-    assert page.count('<span class="flag">referred</span>') == referred
-    assert "accuracy" in page
-    assert not re.search(r"(src|href)=\"(https?:)?//", page)
-    with pytest.raises(InputError, match="has seed 3; expected 4"):
-        report_folder(folder, seed=4)
 
 
 def test_explained_images_have_a_figure_and_a_row(

@@ -67,6 +67,7 @@ def test_the_report_has_lines_of_every_scored_image(
     for _, row in table.iterrows():
         decision = decisions[row["image_id"]]
         calibrated, referral, held = decision.lines
+        assert decision.held == tuple(name for name in row["set_lac_marginal"].split(";") if name)
         assert decision.referred == row["referred"] == (row["rule_score"] >= threshold)
         assert calibrated == f"Calibrated: {row['predicted']} at {row['confidence']:.3f}"
         what = "Referred" if row["referred"] else f"Kept as {row['rule_predicted']}"
