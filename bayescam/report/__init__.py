@@ -11,20 +11,25 @@ from bayescam.lazy import lazy_names
 
 if TYPE_CHECKING:
     from bayescam.report.case import MapSummary, build_case, encode_figure
-    from bayescam.report.curves import (
-        draw_bin_counts,
-        draw_confusion,
-        draw_entropy_histograms,
-        draw_reliability,
-    )
+    from bayescam.report.comparison import draw_posterior_comparison
+    from bayescam.report.confusion import draw_confusion, draw_confusion_intervals
+    from bayescam.report.convergence import draw_convergence
+    from bayescam.report.curves import draw_bin_counts, draw_entropy_histograms, draw_reliability
     from bayescam.report.density import draw_class_densities, unit_interval_density
+    from bayescam.report.export import FigureFormat, save_figure
     from bayescam.report.html import CaseMaps, CaseReport, ReportFigure, render_report
     from bayescam.report.maps import MapMode, draw_map_panels, scale_map, upsample_map
-    from bayescam.report.overlays import color_overlay, draw_overlays
+    from bayescam.report.overlays import color_overlay, draw_overlays, overlay_figure
     from bayescam.report.referral import draw_missed_silently, draw_risk_coverage
     from bayescam.report.ridges import draw_ridges
     from bayescam.report.sets import draw_class_coverage, draw_set_sizes
-    from bayescam.report.shortcut import ShortcutExamples, draw_shortcut, draw_shortcut_scores
+    from bayescam.report.shortcut import (
+        ShortcutExamples,
+        draw_shortcut_example,
+        draw_shortcut_scores,
+        shortcut_figure,
+    )
+    from bayescam.report.strips import draw_map_strip
     from bayescam.report.style import class_colors, figure_style
     from bayescam.report.tables import (
         format_interval,
@@ -38,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CaseMaps",
     "CaseReport",
+    "FigureFormat",
     "MapMode",
     "MapSummary",
     "ReportFigure",
@@ -49,15 +55,19 @@ __all__ = [
     "draw_class_coverage",
     "draw_class_densities",
     "draw_confusion",
+    "draw_confusion_intervals",
+    "draw_convergence",
     "draw_entropy_histograms",
     "draw_map_panels",
+    "draw_map_strip",
     "draw_missed_silently",
     "draw_overlays",
+    "draw_posterior_comparison",
     "draw_reliability",
     "draw_ridges",
     "draw_risk_coverage",
     "draw_set_sizes",
-    "draw_shortcut",
+    "draw_shortcut_example",
     "draw_shortcut_scores",
     "encode_figure",
     "figure_style",
@@ -65,8 +75,11 @@ __all__ = [
     "format_number",
     "interval_table",
     "merge_intervals",
+    "overlay_figure",
     "render_report",
+    "save_figure",
     "scale_map",
+    "shortcut_figure",
     "to_markdown",
     "to_text",
     "unit_interval_density",
@@ -77,20 +90,25 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         f"{__name__}.case": ("MapSummary", "build_case", "encode_figure"),
-        f"{__name__}.curves": (
-            "draw_bin_counts",
-            "draw_confusion",
-            "draw_entropy_histograms",
-            "draw_reliability",
-        ),
+        f"{__name__}.comparison": ("draw_posterior_comparison",),
+        f"{__name__}.confusion": ("draw_confusion", "draw_confusion_intervals"),
+        f"{__name__}.convergence": ("draw_convergence",),
+        f"{__name__}.curves": ("draw_bin_counts", "draw_entropy_histograms", "draw_reliability"),
         f"{__name__}.density": ("draw_class_densities", "unit_interval_density"),
+        f"{__name__}.export": ("FigureFormat", "save_figure"),
         f"{__name__}.html": ("CaseMaps", "CaseReport", "ReportFigure", "render_report"),
         f"{__name__}.maps": ("MapMode", "draw_map_panels", "scale_map", "upsample_map"),
-        f"{__name__}.overlays": ("color_overlay", "draw_overlays"),
+        f"{__name__}.overlays": ("color_overlay", "draw_overlays", "overlay_figure"),
         f"{__name__}.referral": ("draw_missed_silently", "draw_risk_coverage"),
         f"{__name__}.ridges": ("draw_ridges",),
         f"{__name__}.sets": ("draw_class_coverage", "draw_set_sizes"),
-        f"{__name__}.shortcut": ("ShortcutExamples", "draw_shortcut", "draw_shortcut_scores"),
+        f"{__name__}.shortcut": (
+            "ShortcutExamples",
+            "draw_shortcut_example",
+            "draw_shortcut_scores",
+            "shortcut_figure",
+        ),
+        f"{__name__}.strips": ("draw_map_strip",),
         f"{__name__}.style": ("class_colors", "figure_style"),
         f"{__name__}.tables": (
             "format_interval",
