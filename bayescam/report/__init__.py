@@ -11,6 +11,7 @@ from bayescam.lazy import lazy_names
 
 if TYPE_CHECKING:
     from bayescam.report.case import MapSummary, build_case, encode_figure
+    from bayescam.report.checklist import ChecklistRow, render_checklist
     from bayescam.report.comparison import draw_posterior_comparison
     from bayescam.report.confusion import draw_confusion, draw_confusion_intervals
     from bayescam.report.convergence import draw_convergence
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CaseMaps",
     "CaseReport",
+    "ChecklistRow",
     "FigureFormat",
     "MapMode",
     "MapSummary",
@@ -76,6 +78,7 @@ __all__ = [
     "interval_table",
     "merge_intervals",
     "overlay_figure",
+    "render_checklist",
     "render_report",
     "save_figure",
     "scale_map",
@@ -90,6 +93,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         f"{__name__}.case": ("MapSummary", "build_case", "encode_figure"),
+        f"{__name__}.checklist": ("ChecklistRow", "render_checklist"),
         f"{__name__}.comparison": ("draw_posterior_comparison",),
         f"{__name__}.confusion": ("draw_confusion", "draw_confusion_intervals"),
         f"{__name__}.convergence": ("draw_convergence",),

@@ -77,8 +77,8 @@ def draw_confusion_intervals(
     _draw_cells(ax, shares, class_names)
     for (row, column), value in np.ndenumerate(table.estimate):
         color = "white" if shares[row, column] > _DARK else "black"
-        bounds = table.lower[row, column], table.upper[row, column]
-        written, span = _cell_text(value, *bounds, table.unit)
+        low, high = float(table.lower[row, column]), float(table.upper[row, column])
+        written, span = _cell_text(value, low, high, table.unit)
         if not span:
             ax.text(column, row, written, ha="center", va="center", fontsize=8, color="#777777")
             continue

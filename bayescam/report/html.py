@@ -14,14 +14,14 @@ from pathlib import PurePosixPath, PureWindowsPath
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 from numpy.typing import NDArray
 
 from bayescam.report.tables import format_number, table_cells
 from bayescam.types import InputError
 
-__all__ = ["CaseMaps", "CaseReport", "ReportFigure", "render_report"]
+__all__ = ["CaseMaps", "CaseReport", "ReportFigure", "render_report", "template"]
 
 _BOUNDS = re.compile(r"\[(\S+), (\S+)\]")
 _PRIVATE_COLUMNS = frozenset({"path", "mask_path", "patient", "patient_id", "patientid", "group"})
@@ -225,3 +225,8 @@ def _environment() -> Environment:
 
 
 _ENVIRONMENT = _environment()
+
+
+def template(name: str) -> Template:
+    """A template of this room, which escapes everything that is put into it."""
+    return _ENVIRONMENT.get_template(name)

@@ -146,8 +146,9 @@ def _summary(
     seen = ~np.isnan(rows).all(axis=0)
     sd = np.full(rows.shape[1], np.nan)
     sd[seen] = np.nanstd(rows[:, seen], axis=0)
-    bounds = (array.reshape(size) for array in (lower, upper, sd))
-    return ConfusionIntervals(estimate, *bounds, level, unit, over)
+    return ConfusionIntervals(
+        estimate, lower.reshape(size), upper.reshape(size), sd.reshape(size), level, unit, over
+    )
 
 
 def _check_options(level: float, unit: ConfusionUnit) -> None:

@@ -36,7 +36,7 @@ def test_resamples_are_of_whole_groups() -> None:
     found = confusion_over_groups(mean, LABELS, GROUPS, num_resamples=50, seed=3)
     rng, tables = np.random.default_rng(3), []
     for drawn in rng.integers(20, size=(50, 20)):
-        rows = np.concatenate([np.flatnonzero(GROUPS == f"lesion {group:02}") for group in drawn])
+        rows = np.concatenate([np.flatnonzero(f"lesion {group:02}" == GROUPS) for group in drawn])
         table = confusion_matrix(LABELS[rows], mean[rows].argmax(axis=1), labels=range(3))
         tables.append(table / table.sum(axis=1, keepdims=True))
     np.testing.assert_allclose(found.lower, np.quantile(tables, 0.025, axis=0), atol=1e-12)
