@@ -84,17 +84,17 @@ def main(docs: Path) -> list[Path]:
 
 
 def _png(figure: Figure) -> bytes:
-    """Of 256 colours, those of pictures dithered so that colour maps have no steps."""
+    """Of 256 colours; where there are photographs, dithered so that colour maps have no steps."""
     packed, canvas = io.BytesIO(), FigureCanvasAgg(figure)
     figure.set_dpi(DPI)
     canvas.draw()
     picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    if not any(ax.images for ax in figure.axes):
+    if not any(image.get_array().ndim == 3 for ax in figure.axes for image in ax.images):
         picture.quantize(256, dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)
         return packed.getvalue()
     palette = picture.quantize(255, kmeans=3)
     colors = np.array(palette.getpalette()).reshape(-1, 3)
-    colors[colors.sum(axis=1).argmax()] = 255  # the paper stays white
+    colors[palette.getpixel((0, 0))] = 255  # the paper stays white
     palette.putpalette(colors.ravel().tolist())
     picture.quantize(palette=palette).save(packed, "PNG", optimize=True)
     return packed.getvalue()
@@ -357,7 +357,7 @@ EXHIBITS = (
         "map_strip",
         ("draw_map_strip",),
         "The maps of single draws, each with the probability of the same draw.",
-        (178, 38),
+        (178, 34),
         _strip,
     ),
     Exhibit(
