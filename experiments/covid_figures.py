@@ -18,7 +18,7 @@ from scipy.special import softmax
 import bayescam as bc
 from bayescam.data import load_image, resize_image
 from bayescam.explain import class_maps, energy_in_masks, positive_evidence
-from bayescam.report import color_overlay, draw_overlays, figure_style
+from bayescam.report import color_overlay, figure_style, overlay_figure
 from bayescam.types import Array
 from bayescam.uncertainty import credible_interval
 
@@ -63,8 +63,11 @@ def explain_files(
         for i, picture in enumerate(pictures):
             k = int(mean[i].argmax())
             evidence = "" if shown[i, k] else ", no positive evidence"
-            figure = draw_overlays(
-                picture, cams[i, k], title=f"{title}: {classes[k]} {mean[i, k]:.3f}{evidence}"
+            figure = overlay_figure(
+                picture,
+                cams[i, k],
+                colormaps=("hot", "jet", "viridis"),  # those of the article
+                title=f"{title}: {classes[k]} {mean[i, k]:.3f}{evidence}",
             )
             figure.savefig(folder / f"{stems[i]}, {method}.png")
     return lines

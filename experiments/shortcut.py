@@ -28,7 +28,7 @@ from bayescam.data import ARTEFACTS, load_mask
 from bayescam.data.records import group_keys
 from bayescam.explain import CamExplainer, class_maps, energy_in_masks
 from bayescam.models import class_names
-from bayescam.report import draw_shortcut, interval_table, to_markdown
+from bayescam.report import interval_table, shortcut_figure, to_markdown
 from bayescam.types import Array
 from bayescam.uncertainty import bootstrap_means
 from bayescam.workflows.analysis import explain_padded
@@ -53,7 +53,7 @@ def main(
     number = sum(found.found for found in outcomes.values())
     print(f"\nthe shortcut is found in {number} of {len(outcomes)} seeds")
     first = outcomes[seeds[0]]
-    draw_shortcut(
+    shortcut_figure(
         [found.table for found in outcomes.values()],
         load_examples(first.folder / "examples.npz"),
         planted_class=first.planted_class,

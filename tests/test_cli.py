@@ -22,6 +22,7 @@ COMMANDS = (
     "analyze",
     "evaluate",
     "report",
+    "checklist",
     "explain",
     "shortcut",
 )

@@ -1,4 +1,4 @@
-"""`bayescam analyze`, `evaluate`, `report` and `explain`: what a trained model makes of images."""
+"""`bayescam analyze`, `evaluate`, `report`, `checklist`, `explain`: what a model sees."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from bayescam.cli.console import load_tensorflow, tell_skipped
 from bayescam.cli.options import TARGET_HELP, Method, NumSamples, Out, Seed, TargetLayer
 
-__all__ = ["analyze", "evaluate", "explain", "report"]
+__all__ = ["analyze", "checklist", "evaluate", "explain", "report"]
 
 
 def analyze(
@@ -143,6 +143,19 @@ def report(
 
     page = report_folder(folder, num_cases=num_cases, in_one_file=single_file, seed=seed)
     typer.echo(f"report: {page}")
+
+
+def checklist(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of bayescam analyze.")],
+    seed: Annotated[
+        int | None, typer.Option(help="Refuse unless the analysis has this seed.")
+    ] = None,
+) -> None:
+    """Fill in CLAIM 2024 with what the run knows, as a page and as CSV."""
+    from bayescam.workflows.checklist import checklist_folder
+
+    page = checklist_folder(folder, seed=seed)
+    typer.echo(f"checklist: {page} and {page.with_suffix('.csv').name}")
 
 
 def explain(

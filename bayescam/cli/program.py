@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from bayescam import __version__
-from bayescam.cli.analysis import analyze, evaluate, explain, report
+from bayescam.cli.analysis import analyze, checklist, evaluate, explain, report
 from bayescam.cli.console import complain, show_warning
 from bayescam.cli.data import audit, phantoms
 from bayescam.cli.studies import demo, shortcut
@@ -25,7 +25,19 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for _command in (demo, phantoms, audit, train, analyze, evaluate, report, explain, shortcut):
+_COMMANDS = (
+    demo,
+    phantoms,
+    audit,
+    train,
+    analyze,
+    evaluate,
+    report,
+    checklist,
+    explain,
+    shortcut,
+)
+for _command in _COMMANDS:
     app.command()(_command)
 
 _UsageError = typer.BadParameter.__mro__[1]

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
         case_row,
         mask_outline,
     )
-    from bayescam.report.curves import (
-        draw_bin_counts,
-        draw_confusion,
-        draw_entropy_histograms,
-        draw_reliability,
-    )
+    from bayescam.report.checklist import ChecklistRow, render_checklist
+    from bayescam.report.comparison import draw_posterior_comparison
+    from bayescam.report.confusion import draw_confusion, draw_confusion_intervals
+    from bayescam.report.convergence import draw_convergence
+    from bayescam.report.curves import draw_bin_counts, draw_entropy_histograms, draw_reliability
     from bayescam.report.density import draw_class_densities, unit_interval_density
+    from bayescam.report.export import FigureFormat, save_figure
     from bayescam.report.maps import MapMode, draw_map_panels, scale_map, upsample_map
-    from bayescam.report.overlays import color_overlay, draw_overlays
+    from bayescam.report.overlays import color_overlay, draw_overlays, overlay_figure
     from bayescam.report.page import (
         CaseList,
         ReportFigure,
@@ -38,7 +38,13 @@ if TYPE_CHECKING:
     from bayescam.report.referral import draw_missed_silently, draw_risk_coverage
     from bayescam.report.ridges import draw_ridges
     from bayescam.report.sets import draw_class_coverage, draw_set_sizes
-    from bayescam.report.shortcut import ShortcutExamples, draw_shortcut, draw_shortcut_scores
+    from bayescam.report.shortcut import (
+        ShortcutExamples,
+        draw_shortcut_example,
+        draw_shortcut_scores,
+        shortcut_figure,
+    )
+    from bayescam.report.strips import draw_map_strip
     from bayescam.report.style import class_colors, figure_style
     from bayescam.report.tables import (
         format_interval,
@@ -53,6 +59,8 @@ if TYPE_CHECKING:
 __all__ = [
     "CaseList",
     "CaseReport",
+    "ChecklistRow",
+    "FigureFormat",
     "MapContrast",
     "MapMode",
     "MapSummary",
@@ -69,15 +77,19 @@ __all__ = [
     "draw_class_coverage",
     "draw_class_densities",
     "draw_confusion",
+    "draw_confusion_intervals",
+    "draw_convergence",
     "draw_entropy_histograms",
     "draw_map_panels",
+    "draw_map_strip",
     "draw_missed_silently",
     "draw_overlays",
+    "draw_posterior_comparison",
     "draw_reliability",
     "draw_ridges",
     "draw_risk_coverage",
     "draw_set_sizes",
-    "draw_shortcut",
+    "draw_shortcut_example",
     "draw_shortcut_scores",
     "figure_style",
     "format_interval",
@@ -86,8 +98,12 @@ __all__ = [
     "is_path",
     "mask_outline",
     "merge_intervals",
+    "overlay_figure",
     "page_files",
+    "render_checklist",
+    "save_figure",
     "scale_map",
+    "shortcut_figure",
     "shown_text",
     "single_file",
     "to_markdown",
@@ -107,15 +123,15 @@ __getattr__, __dir__ = lazy_names(
             "case_row",
             "mask_outline",
         ),
-        f"{__name__}.curves": (
-            "draw_bin_counts",
-            "draw_confusion",
-            "draw_entropy_histograms",
-            "draw_reliability",
-        ),
+        f"{__name__}.checklist": ("ChecklistRow", "render_checklist"),
+        f"{__name__}.comparison": ("draw_posterior_comparison",),
+        f"{__name__}.confusion": ("draw_confusion", "draw_confusion_intervals"),
+        f"{__name__}.convergence": ("draw_convergence",),
+        f"{__name__}.curves": ("draw_bin_counts", "draw_entropy_histograms", "draw_reliability"),
         f"{__name__}.density": ("draw_class_densities", "unit_interval_density"),
+        f"{__name__}.export": ("FigureFormat", "save_figure"),
         f"{__name__}.maps": ("MapMode", "draw_map_panels", "scale_map", "upsample_map"),
-        f"{__name__}.overlays": ("color_overlay", "draw_overlays"),
+        f"{__name__}.overlays": ("color_overlay", "draw_overlays", "overlay_figure"),
         f"{__name__}.page": (
             "CaseList",
             "ReportFigure",
@@ -127,7 +143,13 @@ __getattr__, __dir__ = lazy_names(
         f"{__name__}.referral": ("draw_missed_silently", "draw_risk_coverage"),
         f"{__name__}.ridges": ("draw_ridges",),
         f"{__name__}.sets": ("draw_class_coverage", "draw_set_sizes"),
-        f"{__name__}.shortcut": ("ShortcutExamples", "draw_shortcut", "draw_shortcut_scores"),
+        f"{__name__}.shortcut": (
+            "ShortcutExamples",
+            "draw_shortcut_example",
+            "draw_shortcut_scores",
+            "shortcut_figure",
+        ),
+        f"{__name__}.strips": ("draw_map_strip",),
         f"{__name__}.style": ("class_colors", "figure_style"),
         f"{__name__}.tables": (
             "format_interval",

@@ -1,8 +1,7 @@
-"""Curves and counts of a whole test set: each function draws numbers that are already computed."""
+"""Curves of a whole test set: each function draws numbers that are already computed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -10,16 +9,13 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
-from bayescam.types import InputError
+from bayescam.report.style import RIGHT_COLOR, WRONG_COLOR
 
 __all__ = [
     "draw_bin_counts",
-    "draw_confusion",
     "draw_entropy_histograms",
     "draw_reliability",
 ]
-
-_RIGHT, _WRONG = "#0072B2", "#D55E00"
 
 
 class _Reliability(Protocol):
@@ -44,7 +40,7 @@ def draw_reliability(curve: _Reliability, *, ax: Axes, title: str | None = None)
     ax.plot(
         curve.confidence[filled],
         curve.accuracy[filled],
-        color=_RIGHT,
+        color=RIGHT_COLOR,
         linewidth=1,
         marker="o",
         markersize=5,
@@ -54,8 +50,17 @@ def draw_reliability(curve: _Reliability, *, ax: Axes, title: str | None = None)
     )
     heading = f"ECE {curve.expected_calibration_error:.3f}"
     ax.set(xlim=(0, 1), ylim=(0, 1.03), xlabel="confidence", ylabel="accuracy")
-    ax.legend(loc="upper left", title=heading, alignment="left")
-    return _titled(ax, title)
+    ax.legend(
+        loc="lower left",
+        bbox_to_anchor=(-0.02, 1.0),
+        ncols=2,
+        title=heading,
+        alignment="left",
+        borderaxespad=0.1,
+    )
+    if title is not None:
+        ax.set_title(title, loc="left", pad=34)
+    return ax
 
 
 def draw_bin_counts(curve: _Reliability, *, ax: Axes, title: str | None = None) -> Axes:
@@ -86,7 +91,7 @@ def draw_entropy_histograms(
     """
     values, right = np.asarray(entropy, np.float64), np.asarray(correct, bool)
     edges = np.linspace(0.0, np.log(num_classes), 31)
-    for chosen, name, color in ((right, "right", _RIGHT), (~right, "wrong", _WRONG)):
+    for chosen, name, color in ((right, "right", RIGHT_COLOR), (~right, "wrong", WRONG_COLOR)):
         if not chosen.any():
             continue
         sns.histplot(
@@ -102,33 +107,6 @@ def draw_entropy_histograms(
     ax.set(xlim=(0, edges[-1]), xlabel="predictive entropy (nats)", ylabel="density")
     ax.set_ylim(top=1.2 * ax.get_ylim()[1])
     ax.legend(loc="upper right")
-    return _titled(ax, title)
-
-
-def draw_confusion(
-    table: ArrayLike, class_names: Sequence[str], *, ax: Axes, title: str | None = None
-) -> Axes:
-    """The confusion table (K, K): rows are true classes, columns predicted, counts written.
-
-    Colours are shares of the row, so that a rare class is as visible as a common one.
-    """
-    counts = np.asarray(table)
-    if counts.shape != (len(class_names), len(class_names)):
-        raise InputError(
-            f"`table` must have shape ({len(class_names)}, {len(class_names)}); got {counts.shape}."
-        )
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    picture = ax.imshow(shares, vmin=0, vmax=1, cmap="Blues", aspect="auto")
-    for (row, column), count in np.ndenumerate(counts):
-        color = "white" if shares[row, column] > 0.5 else "black"
-        ax.text(column, row, f"{count:,}", ha="center", va="center", fontsize=8, color=color)
-    ax.figure.colorbar(picture, ax=ax, label="share of the true class", fraction=0.046)
-    places = range(len(class_names))
-    ax.set_xticks(places, class_names, rotation=30 if max(map(len, class_names)) > 6 else 0)
-    ax.set_yticks(places, class_names)
-    ax.set(xlabel="predicted", ylabel="true")
-    ax.spines[:].set_visible(False)
-    ax.tick_params(length=0)
     return _titled(ax, title)
 
 

@@ -24,6 +24,7 @@ __all__ = ["MapMode", "check_image", "draw_map_panels", "scale_map", "upsample_m
 MapMode = Literal["relu", "signed"]
 
 _OPACITY = 0.7
+_LETTER = 0.52  # mean width of a letter, in heights of the font
 
 
 def draw_map_panels(
@@ -83,6 +84,7 @@ def draw_map_panels(
     third.set_title("uncertainty of the map (sd)")
     _draw_map(fourth, upsample_map(relevant, size), "cividis", Normalize(0.0, 1.0))
     fourth.set_title(f"P(map > {threshold:.3g})")
+    _fit_titles(axes)
     if mask is not None:
         _draw_outline((first, second), np.asarray(mask), size)
     return list(axes)
@@ -165,6 +167,15 @@ def _draw_colorbar(ax: Axes, mappable: ScalarMappable) -> Colorbar:
     bar.ax.locator_params(nbins=4)
     bar.ax.tick_params(labelsize=7, length=2)
     return bar
+
+
+def _fit_titles(axes: Sequence[Axes]) -> None:
+    """All titles in one size at which the longest stays above its panel, down to 6.5 points."""
+    longest = max(len(ax.get_title()) for ax in axes)
+    width = min(ax.get_window_extent().width * 72.0 / ax.figure.dpi for ax in axes)
+    for ax in axes:
+        size = ax.title.get_fontsize()
+        ax.title.set_fontsize(float(np.clip(width / (_LETTER * longest), 6.5, size)))
 
 
 def _draw_outline(axes: Sequence[Axes], mask: NDArray[np.float64], size: tuple[int, int]) -> None:

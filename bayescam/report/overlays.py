@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
@@ -17,20 +18,20 @@ from bayescam.report.maps import check_image, scale_map, upsample_map
 from bayescam.report.style import figure_style
 from bayescam.types import InputError
 
-__all__ = ["color_overlay", "draw_overlays"]
+__all__ = ["color_overlay", "draw_overlays", "overlay_figure"]
 
 _PANEL_INCHES, _GAP, _MARGIN = 2.6, 0.08, 0.3
 
 
 def color_overlay(
-    image: ArrayLike, cam: ArrayLike, *, colormap: str = "jet", opacity: float = 0.4
+    image: ArrayLike, cam: ArrayLike, *, colormap: str = "inferno", opacity: float = 0.4
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """The heat map of `relu(cam)` and its overlay on the image, uint8 (H, W, 3) each.
 
     Args:
         image: (H, W, 3) or (H, W), values 0..255.
         cam: (h, w), signed and unnormalised; enlarged by bilinear interpolation.
-        colormap: a name of matplotlib: "hot", "jet", "viridis".
+        colormap: a name of matplotlib: "inferno", "viridis"; "jet" only where an article has it.
         opacity: of the heat map in the overlay, the same everywhere.
 
     Returns:
@@ -58,47 +59,75 @@ def draw_overlays(
     image: ArrayLike,
     cam: ArrayLike,
     *,
-    colormaps: Sequence[str] = ("hot", "jet", "viridis"),
-    title: str = "",
+    axes: Sequence[Sequence[Axes]],
+    colormaps: Sequence[str] = ("inferno",),
     opacity: float = 0.4,
-) -> Figure:
-    """A figure of one row per colour map: original | heat map | overlay.
-
-    Each panel has one dot per pixel of the image, at the figure's own resolution: save it with
-    `figure.savefig(path)`.
+) -> list[list[Axes]]:
+    """Draws one row per colour map: original | heat map | overlay.
 
     Args:
         image: (H, W, 3) or (H, W), values 0..255.
         cam: (h, w), signed and unnormalised.
+        axes: as many rows as there are colour maps, of three axes each.
         colormaps: names of matplotlib.
-        title: above all.
         opacity: see `color_overlay`.
+
+    Returns:
+        The axes, which are filled by the panels; `overlay_figure` makes them of the size of the
+        image, pixel for pixel.
+
+    Raises:
+        InputError: as `color_overlay`, or another number of axes.
+    """
+    picture = check_image(image)
+    if [len(row) for row in axes] != [3] * len(colormaps):
+        raise InputError(
+            f"`axes` must be {len(colormaps)} rows of three axes, one for each colour map; got "
+            f"{[len(row) for row in axes]}."
+        )
+    for number, (row, name) in enumerate(zip(axes, colormaps, strict=True)):
+        panels = (picture, *color_overlay(picture, cam, colormap=name, opacity=opacity))
+        titles = ("original", "heat map", "overlay")
+        for ax, panel, title in zip(row, panels, titles, strict=True):
+            ax.imshow(panel, cmap="gray", vmin=0, vmax=255, interpolation="none", aspect="auto")
+            ax.set(xticks=[], yticks=[])
+            ax.spines[:].set_visible(False)
+            if number == 0:
+                ax.set_title(title)
+        row[0].set_ylabel(name)
+    return [list(row) for row in axes]
+
+
+def overlay_figure(
+    image: ArrayLike,
+    cam: ArrayLike,
+    *,
+    colormaps: Sequence[str] = ("inferno",),
+    title: str = "",
+    opacity: float = 0.4,
+) -> Figure:
+    """A figure of `draw_overlays` whose panels have one dot per pixel of the image.
+
+    That holds at the figure's own resolution: save it with `figure.savefig(path)`. Arguments as in
+    `draw_overlays`; `title` stands above all.
 
     Raises:
         InputError: as `color_overlay`.
     """
-    picture = check_image(image)
-    height, width = picture.shape[:2]
+    height, width = check_image(image).shape[:2]
     dpi = width / _PANEL_INCHES
     gap, margin = round(_GAP * dpi), round(_MARGIN * dpi)
     above = margin * (2 if title else 1)
     size = (3 * width + 2 * gap + 2 * margin, len(colormaps) * (height + gap) + above + margin)
     with figure_style():
         figure = Figure(figsize=(size[0] / dpi, size[1] / dpi), dpi=dpi)
-        for row, name in enumerate(colormaps):
-            panels = (picture, *color_overlay(picture, cam, colormap=name, opacity=opacity))
-            bottom = size[1] - above - (row + 1) * height - row * gap
-            for column, panel in enumerate(panels):
-                left = margin + column * (width + gap)
-                box = (left / size[0], bottom / size[1], width / size[0], height / size[1])
-                ax = figure.add_axes(box)
-                ax.imshow(panel, cmap="gray", vmin=0, vmax=255, interpolation="none", aspect="auto")
-                ax.set(xticks=[], yticks=[])
-                ax.spines[:].set_visible(False)
-                if row == 0:
-                    ax.set_title(("original", "heat map", "overlay")[column])
-                if column == 0:
-                    ax.set_ylabel(name)
+        axes = []
+        for row in range(len(colormaps)):
+            bottom = (size[1] - above - (row + 1) * height - row * gap) / size[1]
+            lefts = [(margin + column * (width + gap)) / size[0] for column in range(3)]
+            box = (width / size[0], height / size[1])
+            axes.append([figure.add_axes((left, bottom, *box)) for left in lefts])
+        draw_overlays(image, cam, axes=axes, colormaps=colormaps, opacity=opacity)
         if title:
             figure.suptitle(title, y=1 - 0.35 * above / size[1], va="center", fontsize=10)
     return figure

@@ -16,7 +16,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from bayescam.report.case import DENSITY_GRID
 from bayescam.report.style import class_colors
@@ -24,7 +24,15 @@ from bayescam.report.tables import table_cells
 from bayescam.report.wording import shown_text
 from bayescam.types import InputError
 
-__all__ = ["CaseList", "ReportFigure", "ReportPage", "case_script", "page_files", "single_file"]
+__all__ = [
+    "CaseList",
+    "ReportFigure",
+    "ReportPage",
+    "case_script",
+    "page_files",
+    "single_file",
+    "template",
+]
 
 _BOUNDS = re.compile(r"\[(\S+), (\S+)\]")
 _COLORMAPS = {"mean": "inferno", "sd": "viridis", "relevant": "cividis", "contrast": "RdBu_r"}
@@ -242,3 +250,8 @@ def _environment() -> Environment:
 
 
 _ENVIRONMENT = _environment()
+
+
+def template(name: str) -> Template:
+    """A template of this room, which escapes everything that is put into it."""
+    return _ENVIRONMENT.get_template(name)

@@ -9,13 +9,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
+from bayescam.report.style import LINE_COLORS
 from bayescam.report.tables import format_number
 from bayescam.types import InputError
 
 __all__ = ["draw_missed_silently", "draw_risk_coverage"]
 
 _BROKEN = ("--", ":", "-.")
-_LINES = ("#0072B2", "#E8740C", "#009E73", "#CC79A7", "#4D4D4D", "#56B4E9")
 _Steps = Literal["steps-pre", "steps-post"]
 
 
@@ -79,7 +79,7 @@ def draw_risk_coverage(
     for i, (name, curve) in enumerate((references or {}).items()):
         _draw_reference(ax, curve.coverage, curve.risk, name, i, "steps-pre")
     for name, band in (bands or {}).items():
-        _draw_band(ax, band.coverage, band, name, colors[name])
+        _draw_band(ax, band.coverage, band, colors[name])
     ax.set(xlim=(0, 1), xlabel="share of images kept", ylabel="error rate among the kept")
     steady = [curve.risk[curve.coverage >= 0.05].max() for curve in curves.values()]
     steady += [band.upper[band.coverage >= 0.05].max() for band in (bands or {}).values()]
@@ -120,7 +120,7 @@ def draw_missed_silently(
     for i, (name, values) in enumerate((references or {}).items()):
         _draw_reference(ax, rates, values, name, i, "steps-post")
     for name, band in (bands or {}).items():
-        _draw_band(ax, 1.0 - band.coverage, band, name, colors[name])
+        _draw_band(ax, 1.0 - band.coverage, band, colors[name])
     highest = [float(np.max(np.asarray(values))) for values in shares.values()]
     highest += [float(band.upper.max()) for band in (bands or {}).values()]
     ax.set(
@@ -136,11 +136,11 @@ def _line_colors(lines: Mapping[str, object], bands: Mapping[str, object]) -> di
     unknown = [name for name in bands if name not in lines]
     if unknown:
         raise InputError(f"`bands` names {unknown[0]!r}; the lines are {', '.join(lines)}.")
-    return {name: _LINES[i % len(_LINES)] for i, name in enumerate(lines)}
+    return {name: LINE_COLORS[i % len(LINE_COLORS)] for i, name in enumerate(lines)}
 
 
-def _draw_band(ax: Axes, x: NDArray[np.float64], band: _Band, name: str, color: str) -> None:
-    label = f"{name}, {band.level:.0%} of resampled groups"
+def _draw_band(ax: Axes, x: NDArray[np.float64], band: _Band, color: str) -> None:
+    label = f"{100 * band.level:g} % of resampled groups"
     ax.fill_between(x, band.lower, band.upper, color=color, alpha=0.15, lw=0, label=label, zorder=1)
 
 
@@ -161,7 +161,7 @@ def _draw_reference(
 
 
 def _finish(ax: Axes, title: str | None) -> Axes:
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.46, -0.17), ncols=2, columnspacing=1.2)
     if title is not None:
         ax.set_title(title, loc="left")
     return ax

@@ -8,11 +8,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
+from bayescam.report.style import LINE_COLORS
 from bayescam.types import InputError
 
 __all__ = ["draw_class_coverage", "draw_set_sizes"]
 
-_COLORS = ("#0072B2", "#E8740C", "#009E73", "#CC79A7", "#4D4D4D", "#56B4E9")
 _MARKERS = "osD^vP"
 
 
@@ -33,12 +33,12 @@ def draw_set_sizes(shares: Mapping[str, ArrayLike], *, ax: Axes, title: str | No
             np.arange(last + 1) + (i - (len(values) - 1) / 2) * width,
             row[: last + 1],
             width,
-            color=_COLORS[i % len(_COLORS)],
+            color=LINE_COLORS[i % len(LINE_COLORS)],
             label=f"{name} (mean {mean:.2f})",
         )
     ax.set_xticks(range(last + 1))
     ax.set(xlabel="classes in the set", ylabel="share of images")
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=len(shares))
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16))
     if title is not None:
         ax.set_title(title, loc="left")
     return ax
@@ -81,7 +81,7 @@ def draw_class_coverage(
             points,
             rows + shift[i],
             s=26,
-            color=_COLORS[i % len(_COLORS)],
+            color=LINE_COLORS[i % len(LINE_COLORS)],
             marker=_MARKERS[i % len(_MARKERS)],
             label=name,
             zorder=3,
@@ -92,7 +92,7 @@ def draw_class_coverage(
     lowest = min([*(band[0] for band in bands if band), promised, float(np.nanmin(values))])
     ax.set(xlim=(max(0.0, lowest - 0.04), 1.0), xlabel=f"coverage (promised {promised:.0%})")
     ax.tick_params(axis="y", length=0)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16))
     if title is not None:
         ax.set_title(title, loc="left")
     return ax

@@ -17,7 +17,12 @@ from numpy.typing import ArrayLike, NDArray
 from bayescam.report.maps import scale_map, upsample_map
 from bayescam.report.style import figure_style
 
-__all__ = ["ShortcutExamples", "draw_example", "draw_shortcut", "draw_shortcut_scores"]
+__all__ = [
+    "ShortcutExamples",
+    "draw_shortcut_example",
+    "draw_shortcut_scores",
+    "shortcut_figure",
+]
 
 _COLORS = {"planted": "#E8740C", "control": "#0072B2"}
 _TRAINED = {"planted": "trained with it", "control": "trained without it"}
@@ -51,7 +56,7 @@ class ShortcutExamples:
     probs: Mapping[str, Floats]
 
 
-def draw_shortcut(
+def shortcut_figure(
     tables: Sequence[pd.DataFrame],
     examples: ShortcutExamples,
     *,
@@ -59,7 +64,7 @@ def draw_shortcut(
     artefact: str,
     groups: str = "groups",
 ) -> Figure:
-    """Draws the scores of one or several seeds beside example maps.
+    """A figure of the scores of one or several seeds beside example maps.
 
     Args:
         tables: one per seed, with columns score, model ("planted", "control", others are not
@@ -78,7 +83,7 @@ def draw_shortcut(
         ax.set_title(f"{artefact.replace('_', ' ')} planted in {planted_class}", loc="left")
         panels = right.subplots(num_examples, 3, squeeze=False)
         for row, axes in enumerate(panels):
-            draw_example(examples, row, axes=axes, planted_class=planted_class)
+            draw_shortcut_example(examples, row, axes=axes, planted_class=planted_class)
         for title, panel in zip(("test image", *_TRAINED.values()), panels[0], strict=True):
             panel.set_title(title)
     return figure
@@ -109,10 +114,10 @@ def draw_shortcut_scores(
     return ax
 
 
-def draw_example(
+def draw_shortcut_example(
     examples: ShortcutExamples, index: int, *, axes: Sequence[Axes], planted_class: str
-) -> None:
-    """Draws one image with its artefact outlined, and `relu(mean map)` of both models on it."""
+) -> list[Axes]:
+    """Draws one image with its artefact, and `relu(mean map)` of both models on it: three axes."""
     image, mask = examples.images[index], examples.masks[index]
     for ax in axes:
         ax.imshow(image)
@@ -125,6 +130,7 @@ def draw_example(
         ax.contour(mask, [0.5], colors="white", linewidths=1.0)
         before, after = examples.probs[model][:, index]
         ax.set_xlabel(f"P({planted_class}) {before:.2f} → {after:.2f}", fontsize=8)
+    return list(axes)
 
 
 def _broken(name: str) -> str:

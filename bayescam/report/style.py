@@ -1,4 +1,4 @@
-"""One look for all figures, applied inside a context and never left behind; colours of classes."""
+"""One look for all figures, applied inside a context and never left behind; their colours."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import matplotlib as mpl
 
-__all__ = ["class_colors", "figure_style"]
+__all__ = ["LINE_COLORS", "RIGHT_COLOR", "WRONG_COLOR", "class_colors", "figure_style"]
 
 _NEVUS, _MELANOMA = "#0072B2", "#E8740C"
 _FIXED = {
@@ -22,6 +22,11 @@ _FIXED = {
 # After Okabe and Ito (2008), told apart in the common kinds of colour blindness; the yellow is
 # darkened so that a thin line stands out on white.
 _PALETTE = (_NEVUS, _MELANOMA, "#009E73", "#CC79A7", "#56B4E9", "#4D4D4D", "#B39B00", "#7B3294")
+
+LINE_COLORS = ("#0072B2", "#E8740C", "#009E73", "#CC79A7", "#4D4D4D", "#56B4E9")
+"""Of scores, methods and models, in the order in which they are named."""
+RIGHT_COLOR, WRONG_COLOR = "#0072B2", "#D55E00"
+"""Of what the model calls right and wrong."""
 
 _STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,

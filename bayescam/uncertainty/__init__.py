@@ -6,6 +6,12 @@ from bayescam.uncertainty.brier import BrierDecomposition, brier_decomposition
 from bayescam.uncertainty.calibration import Calibration, cross_fit_logits, fit_calibration
 from bayescam.uncertainty.conformal import ConformalPredictor, fit_conformal
 from bayescam.uncertainty.conformal_score import ConformalMethod, ConformalScore
+from bayescam.uncertainty.confusion import (
+    ConfusionIntervals,
+    confusion_over_draws,
+    confusion_over_groups,
+)
+from bayescam.uncertainty.convergence import DrawsConvergence, draws_convergence
 from bayescam.uncertainty.covariance import (
     CovarianceSplit,
     covariance_error,
@@ -94,8 +100,10 @@ __all__ = [
     "ConformalMethod",
     "ConformalPredictor",
     "ConformalScore",
+    "ConfusionIntervals",
     "CovarianceSplit",
     "DiagonalDistance",
+    "DrawsConvergence",
     "MahalanobisDistance",
     "MonteCarloError",
     "PredictionScores",
@@ -124,6 +132,8 @@ __all__ = [
     "class_at_referral",
     "class_overlap",
     "classwise_calibration_error",
+    "confusion_over_draws",
+    "confusion_over_groups",
     "covariance_error",
     "covariance_split",
     "covariance_traces",
@@ -133,6 +143,7 @@ __all__ = [
     "decompose",
     "detect_shift",
     "detect_shift_by_score",
+    "draws_convergence",
     "draws_needed",
     "expected_calibration_error",
     "expected_coverage",

@@ -18,7 +18,7 @@ from bayescam.uncertainty.labelwise import labelwise_variance
 from bayescam.uncertainty.montecarlo import MEASURES, monte_carlo_error
 from bayescam.uncertainty.validation import check_probs
 
-__all__ = ["TOLERANCES", "Tolerance", "check_draws", "draws_needed"]
+__all__ = ["TOLERANCES", "Tolerance", "check_draws", "draws_needed", "measure_values"]
 
 _LEAST_VALUE = 1e-3  # smaller values are printed as nothing
 
@@ -112,7 +112,7 @@ def check_draws(
     errors = monte_carlo_error(draws, level=level).as_dict()
     return draws_needed(
         {name: errors[name] for name in measures},
-        _values(draws),
+        measure_values(draws),
         len(draws),
         tolerances=allowed,
         image_share=image_share,
@@ -162,8 +162,8 @@ def draws_needed(
     )
 
 
-def _values(draws: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """The measures whose tolerance is a share of them."""
+def measure_values(draws: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """The measures of draws (S, N, K) whose tolerance is a share of them, by name."""
     parts, variance = entropies(draws), labelwise_variance(draws)
     total = variance.sum()
     return {

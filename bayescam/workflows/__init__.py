@@ -12,6 +12,7 @@ from bayescam.lazy import lazy_names
 
 if TYPE_CHECKING:
     from bayescam.workflows.analysis import analyze, summarize
+    from bayescam.workflows.checklist import checklist_folder
     from bayescam.workflows.config import TrainConfig
     from bayescam.workflows.evaluate import evaluate_folder
     from bayescam.workflows.exact import analyze_exactly
@@ -24,6 +25,7 @@ __all__ = [
     "analyze",
     "analyze_exactly",
     "analyze_records",
+    "checklist_folder",
     "evaluate_folder",
     "fit",
     "report_folder",
@@ -34,6 +36,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "bayescam.workflows.analysis": ("analyze", "summarize"),
+        "bayescam.workflows.checklist": ("checklist_folder",),
         "bayescam.workflows.config": ("TrainConfig",),
         "bayescam.workflows.evaluate": ("evaluate_folder",),
         "bayescam.workflows.exact": ("analyze_exactly",),

@@ -32,11 +32,12 @@ import os
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 
+from bayescam.report import FigureFormat
 from bayescam.types import check_share
 from bayescam.uncertainty import Calibration, reliability_curve
 from bayescam.workflows.calibrating import describe_fit, fit_rows
@@ -207,8 +208,9 @@ def _draw(
     """Write the figures anew, those of earlier calls removed."""
     folder, names = parts.analysis.folder / "figures", parts.analysis.class_names
     folder.mkdir(exist_ok=True)
-    for old in folder.glob("*.png"):
-        old.unlink()
+    for kind in get_args(FigureFormat):
+        for old in folder.glob(f"*.{kind}"):
+            old.unlink()
     ridges = class_histograms(parts.analysis, parts.scored, fitted)
     seed = evaluation["seed"]
     draw_figures(judged, ridges, names, folder, parts.split, seed=seed)

@@ -26,7 +26,7 @@ def model_card(
 
     Args:
         manifest: of the analysis.
-        runs: of `read_summaries`; several for an ensemble of runs.
+        runs: of `read_training_record`; several for an ensemble of runs.
         evaluation: of `bayescam evaluate`, or None.
     """
     return {
@@ -38,19 +38,20 @@ def model_card(
 
 def audit_lines(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return what the audit of the training data found, in lines; nothing where none was made."""
-    return [line for run in runs if run["data"] is not None for line in _audit(run["data"])]
+    return [line for run in runs if run["audit"] is not None for line in _audit(run)]
 
 
 def _data(runs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    if not runs or runs[0]["data"] is None:
-        return {"training data": "not recorded by the run"}
-    data, source = runs[0]["data"], runs[0]["settings"]["data"]["source"]
-    found = {"kind": source or "records made in Python"}
-    for split, counts in data["counts"].items():
-        parts = ", ".join(f"{label} {count:,}" for label, count in counts.items())
-        groups = data["groups"].get(split, 0)
-        of = f" of {groups:,} groups (lesions, patients)" if groups else ""
-        found[f"{split} images"] = f"{sum(counts.values()):,}{of}: {parts}"
+    if not runs:
+        return {"training data": "not recorded"}
+    run = runs[0]
+    found = {"kind": run["settings"]["data"]["source"] or "records made in Python"}
+    for split, part in run["partitions"].items():
+        classes = ", ".join(f"{label} {count:,}" for label, count in part["classes"].items())
+        found[f"{split} images"] = (
+            f"{part['num_images']:,} of {part['num_groups']:,} groups (lesions, patients): "
+            f"{classes}"
+        )
     return found
 
 
@@ -91,19 +92,19 @@ def _limits(evaluation: Mapping[str, Any] | None) -> list[str]:
     return found
 
 
-def _audit(data: Mapping[str, Any]) -> list[str]:
+def _audit(run: Mapping[str, Any]) -> list[str]:
+    audit = run["audit"]
     lines = [
         f"Leaked {split} images: {found['leaked']:,} of {found['num_images']:,} have in train a "
         "sibling of their group or an identical file."
-        for split, found in data["leaks"].items()
+        for split, found in audit["leaks"].items()
     ]
-    for name, said in (
-        ("crossing_groups", "groups with images in more than one split"),
-        ("identical_files", "sets of identical files"),
-        ("label_conflicts", "groups with more than one label"),
-        ("unreadable", "images missing or unreadable"),
+    for number, said in (
+        (run["crossing_groups"], "groups with images in more than one split"),
+        (audit["identical_files"], "sets of identical files"),
+        (audit["label_conflicts"], "groups with more than one label"),
+        (audit["unreadable"], "images missing or unreadable"),
+        (run["without_group"], "images whose lesion or patient is not known"),
     ):
-        lines.append(f"{data[name]:,} {said}")
-    if not data["num_groups"]:
-        lines.append("No lesion or patient is known: leaks between their images cannot be found.")
+        lines.append(f"{number:,} {said}")
     return lines

@@ -150,16 +150,15 @@ def _scored_part(analysis: Analysis, used: NDArray[np.bool_]) -> tuple[str, Rows
 def _without_groups_of(
     fitting: Analysis, rows: Rows, analysis: Analysis, scored: Rows
 ) -> tuple[Rows, list[str]]:
-    """The rows of groups that are not scored, and a note that names the others."""
+    """The rows of groups that are not scored, and a note on the others."""
     names = _group_names(fitting.predictions).iloc[rows]
     shared = names.isin(_group_names(analysis.predictions).iloc[scored]).to_numpy()
     if not shared.any():
         return rows, []
-    found = sorted(set(names[shared]))
-    listed = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
     return rows[~shared], [
-        f"{len(found)} groups (lesions or patients) of validation images are among the scored ones "
-        f"too: {listed}. Their {shared.sum()} validation images fit nothing; cut the data by group."
+        f"{names[shared].nunique()} groups (lesions or patients) of validation images are among "
+        f"the scored ones too. Their {shared.sum()} validation images fit nothing; cut the data by "
+        "group."
     ]
 
 

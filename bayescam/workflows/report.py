@@ -42,7 +42,7 @@ from bayescam.workflows.progress import progress_bars
 from bayescam.workflows.report_cases import CaseMaker, make_cases
 from bayescam.workflows.strata import find_strata
 from bayescam.workflows.tables import EVALUATION_SCHEMA, evaluation_tables
-from bayescam.workflows.training_summary import read_summaries
+from bayescam.workflows.training_record import read_training_record
 
 __all__ = ["report_folder"]
 
@@ -75,7 +75,10 @@ _FIGURES = {
         "Conformal sets",
         "How many classes the sets hold, and how often they hold the right one, class by class.",
     ),
-    "confusion": ("Confusion table", "Rows are true classes, columns the predicted ones."),
+    "confusion": (
+        "Confusion table",
+        "Rows are true classes, columns the predicted ones; 95 % intervals from resampled groups.",
+    ),
 }
 
 
@@ -200,7 +203,7 @@ def _page(
 ) -> ReportPage:
     skipped = pd.read_csv(analysis.folder / "skipped.csv", dtype="str").fillna("")
     manifest = analysis.manifest
-    runs = read_summaries(analysis.folder)
+    runs = read_training_record(analysis.folder)
     tables = {} if evaluation is None else _tables(evaluation)
     headline = dict(list(tables.items())[:1])
     return ReportPage(

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from bayescam.data import ARTEFACTS, Artefact
 from bayescam.data.records import group_keys
 from bayescam.models import build_classifier, class_names, save_model
-from bayescam.report import draw_shortcut
+from bayescam.report import shortcut_figure
 from bayescam.types import Array, InputError
 from bayescam.workflows.folders import (
     data_fingerprint,
@@ -198,7 +198,7 @@ def _write(
     table = compare_models(scores["planted"], scores["control"], group_keys(test), seed=seed)
     rows = example_rows(test, planted_class, seed)
     examples = make_examples(shown, test, rows, artefact, model.input_shape[1:], index)
-    figure = draw_shortcut([table], examples, planted_class=planted_class, artefact=artefact)
+    figure = shortcut_figure([table], examples, planted_class=planted_class, artefact=artefact)
     arrays = {
         f"{name}/{score}": values.astype(np.float32)
         for name, by_score in scores.items()

@@ -2,8 +2,8 @@
 
 An analysis folder holds `analysis.zarr` (see `store`), `predictions.parquet` (one row per analysed
 image; its column `image` is the index in the zarr arrays), `records.parquet` (one row per index),
-`skipped.csv`, `feature_statistics.npz` (that of the run; none of an ensemble of runs) and
-`manifest.json`.
+`skipped.csv`, `feature_statistics.npz` (that of the run; none of an ensemble of runs),
+`training.json` (see `training_record`) and `manifest.json`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from bayescam.workflows.progress import progress_bars
 from bayescam.workflows.runs import LoadedRuns, RunFolders, load_runs
 from bayescam.workflows.selection import SplitChoice, select_records
 from bayescam.workflows.store import AnalysisStore, MapsKind, StoreLayout
-from bayescam.workflows.training_summary import copy_summaries
+from bayescam.workflows.training_record import write_training_record
 
 __all__ = ["AnalysisOptions", "AnalysisOutcome", "analyze_records"]
 
@@ -156,7 +156,7 @@ def analyze_records(
         predictions = _predictions(store, chosen, names)
         write_table(folder / "predictions.parquet", predictions)
         write_skipped(folder, skipped)
-        copy_summaries([Path(run).expanduser() for run in runs.known], folder)
+        write_training_record(folder, list(runs.known))
         if len(runs.known) == 1:
             copy_statistics(Path(next(iter(runs.known))).expanduser(), folder)
     return AnalysisOutcome(Path(out).expanduser(), len(predictions), tuple(skipped))

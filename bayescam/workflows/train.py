@@ -44,7 +44,7 @@ from bayescam.workflows.folders import (
     write_table,
 )
 from bayescam.workflows.progress import ProgressReport, progress_bars
-from bayescam.workflows.training_summary import write_summary
+from bayescam.workflows.training_audit import write_audit
 
 __all__ = ["Run", "fit", "load_run", "train_run", "training_images"]
 
@@ -186,7 +186,7 @@ def _fit_folder(
         result = _train(model, kept, config.settings, augmentation, report, work=work)
         config.write(folder / "config.yaml")
         _write_result(model, kept, result, folder)
-        write_summary(kept, folder)
+        write_audit(kept, folder)
         shutil.rmtree(work, ignore_errors=True)
     return pd.DataFrame(result.history)
 

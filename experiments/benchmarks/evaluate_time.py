@@ -104,6 +104,7 @@ def write_analysis(
         settings=settings
         | {
             "maps": "summary",
+            "targets": list(NAMES),
             "method": "gradcam",
             "layer": "conv",
             "batch_size": layout.batch_size,

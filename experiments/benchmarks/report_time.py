@@ -58,6 +58,7 @@ def write_analysis(folder: Path, num_images: int, num_draws: int, *, seed: int) 
             "class_names": list(NAMES),
             "num_samples": num_draws,
             "maps": "draws",
+            "targets": list(NAMES),
             "method": "gradcam",
             "layer": "conv",
             "batch_size": layout.batch_size,

@@ -6,11 +6,9 @@ from matplotlib.figure import Figure
 
 from bayescam.report import (
     draw_bin_counts,
-    draw_confusion,
     draw_entropy_histograms,
     draw_reliability,
 )
-from bayescam.types import InputError
 from bayescam.uncertainty import reliability_curve
 
 
@@ -42,18 +40,3 @@ def test_entropy_histograms_hold_right_and_wrong_images() -> None:
     assert ax.get_xlim() == pytest.approx((0, np.log(2)))
     only_right = draw_entropy_histograms([0.1], [True], ax=Figure().subplots(), num_classes=2)
     assert [t.get_text() for t in only_right.get_legend().get_texts()] == ["right (1)"]
-
-
-def test_confusion_colours_rows_and_writes_counts() -> None:
-    ax = draw_confusion([[3, 1], [0, 1200]], ["mel", "nv"], ax=Figure().subplots())
-    np.testing.assert_allclose(ax.images[0].get_array(), [[0.75, 0.25], [0, 1]])
-    assert [text.get_text() for text in ax.texts] == ["3", "1", "0", "1,200"]
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted", "true")
-    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["mel", "nv"]
-    with pytest.raises(InputError, match=r"`table` must have shape \(2, 2\)"):
-        draw_confusion(np.ones((3, 3), int), ["mel", "nv"], ax=ax)
-
-
-def test_a_class_without_images_has_an_empty_row() -> None:
-    ax = draw_confusion([[0, 0], [1, 1]], ["mel", "nv"], ax=Figure().subplots())
-    np.testing.assert_allclose(ax.images[0].get_array(), [[0, 0], [0.5, 0.5]])

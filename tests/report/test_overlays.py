@@ -4,8 +4,9 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
-from bayescam.report import color_overlay, draw_overlays, upsample_map
+from bayescam.report import color_overlay, draw_overlays, overlay_figure, upsample_map
 from bayescam.types import InputError
 
 
@@ -39,7 +40,7 @@ def test_without_positive_evidence_the_heat_map_has_one_colour() -> None:
 def test_panels_are_the_pixels_themselves() -> None:
     """Each panel is found in what is drawn, without any resampling."""
     picture = image((301, 260, 3))
-    figure = draw_overlays(picture, CAM, colormaps=("hot", "jet"), title="COVID-19 0.92")
+    figure = overlay_figure(picture, CAM, colormaps=("hot", "jet"), title="COVID-19 0.92")
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     drawn = np.asarray(canvas.buffer_rgba())[..., :3]
@@ -63,3 +64,12 @@ def test_panels_are_the_pixels_themselves() -> None:
 def test_bad_options_are_refused(options, match) -> None:
     with pytest.raises(InputError, match=match):
         color_overlay(image(), CAM, **options)
+
+
+def test_overlays_want_three_axes_for_each_colour_map() -> None:
+    axes = Figure().subplots(1, 3, squeeze=False)
+    drawn = draw_overlays(image(), CAM, axes=axes)
+    np.testing.assert_array_equal(drawn[0][2].images[0].get_array(), color_overlay(image(), CAM)[1])
+    assert drawn[0][0].get_ylabel() == "inferno"
+    with pytest.raises(InputError, match=r"`axes` must be 2 rows of three axes.*got \[3\]"):
+        draw_overlays(image(), CAM, axes=axes, colormaps=("hot", "jet"))

@@ -35,7 +35,7 @@ def test_risk_coverage_draws_each_score_as_steps_with_its_area() -> None:
     (area,) = ax.collections
     corners = {tuple(corner) for corner in area.get_paths()[0].vertices.tolist()}
     assert corners == {(0.5, 0.0), (0.5, 0.2), (1.0, 0.1), (1.0, 1.5)}
-    assert area.get_label() == "entropy, 95% of resampled groups"
+    assert area.get_label() == "95 % of resampled groups"
     assert ax.get_ylim() == pytest.approx((0.0, 1.08 * 1.5))
     with pytest.raises(InputError, match="at least one curve"):
         draw_risk_coverage({}, ax=ax)

@@ -148,12 +148,12 @@ def test_one_file_holds_the_cases_of_the_front_page(folder: Path) -> None:
 def test_a_report_says_what_the_run_was_trained_on(folder: Path) -> None:
     page = (folder / "report" / "index.html").read_text()
     (training,) = json.loads((folder / "training.json").read_text())
-    counts = training["data"]["counts"]
-    assert sum(sum(row.values()) for row in counts.values()) == 60
+    parts = training["partitions"]
+    assert sum(part["num_images"] for part in parts.values()) == 60
     for said in (
         "<dt>backbone</dt><dd>narrow_vgg, first weights random</dd>",
         "<dt>kind</dt><dd>folder</dd>",
-        f"Leaked test images: 0 of {sum(counts['test'].values())}",
+        f"Leaked test images: 0 of {parts['test']['num_images']}",
         "0 sets of identical files",
         "images from elsewhere was not tried",
     ):

@@ -25,6 +25,7 @@ from bayescam.workflows.train import fit, load_run, train_run
 
 def test_a_run_folder_holds_the_contract(run_folder: Path, run_config: TrainConfig) -> None:
     assert {path.name for path in run_folder.iterdir()} == {
+        "audit.json",
         "config.yaml",
         "manifest.json",
         "records.parquet",
