@@ -40,7 +40,7 @@ def test_halves_share_no_group_and_one_image_stands_for_each(
     assert list(found["class_bias"].values()) == pytest.approx(fit.class_bias.tolist())
 
 
-def test_validation_groups_that_are_scored_are_named_and_fit_nothing(
+def test_validation_groups_that_are_scored_are_counted_and_fit_nothing(
     folders: dict[str, Path], tmp_path: Path, evaluation: dict
 ) -> None:
     folder = shutil.copytree(folders["val"], tmp_path / "val")
