@@ -6,10 +6,12 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from bayescam.data.places import is_dicom
 from bayescam.types import InputError
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "find_dicom",
     "find_images",
     "find_masks",
     "is_mask_folder",
@@ -19,6 +21,7 @@ __all__ = [
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".dcm", ".dicom"}
 )
+_DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
 _MASK_ENDINGS = ("_segmentation", "_lung", "_mask")
 
 
@@ -51,6 +54,21 @@ def find_images(folder: Path) -> list[Path]:
         path
         for path in _walk(folder)
         if not path.stem.endswith(_MASK_ENDINGS) and _claims_image(path)
+    ]
+
+
+def find_dicom(place: Path) -> list[Path]:
+    """Return the DICOM files below a folder, sorted, or the file itself; a media index is left out.
+
+    A DICOM file has its suffix, or whatever its name, the preamble: archives name files by unique
+    ids. Hidden entries are left out.
+    """
+    found = _walk(place) if place.is_dir() else iter([place] if place.is_file() else [])
+    return [
+        path
+        for path in found
+        if path.name.upper() != "DICOMDIR"
+        and (path.suffix.lower() in _DICOM_SUFFIXES or is_dicom(path))
     ]
 
 
@@ -101,10 +119,4 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def _claims_image(path: Path) -> bool:
     if path.suffix:
         return path.suffix.lower() in IMAGE_SUFFIXES
-    try:
-        if not path.is_file():
-            return False
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
+    return is_dicom(path)

@@ -19,6 +19,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from bayescam import __version__
+from bayescam.data.places import file_size
 from bayescam.types import InputError
 
 __all__ = [
@@ -181,8 +182,7 @@ def data_fingerprint(records: pd.DataFrame) -> str:
     for image_id, path, label, split in zip(
         records["image_id"], records["path"], records["label"], splits, strict=True
     ):
-        size = os.path.getsize(path) if os.path.exists(path) else -1
-        digest.update(repr((str(image_id), str(label), str(split), size)).encode())
+        digest.update(repr((str(image_id), str(label), str(split), file_size(path))).encode())
     return digest.hexdigest()[:16]
 
 
