@@ -12,7 +12,7 @@ from bayescam.data.images import MAX_PIXELS
 from bayescam.data.quiet_dicom import quiet_dicom
 
 if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
+    from pydicom.dataset import Dataset, FileDataset
     from pydicom.uid import UID
 
 __all__ = ["DicomError", "decode_dicom", "frame_macro"]
@@ -79,15 +79,15 @@ def decode_dicom(path: Path, frame: int | None = None) -> NDArray[np.uint8]:
             dataset = pydicom.dcmread(path, specific_tags=list(_PIXEL_TAGS), defer_size=_DEFERRED)
             syntax = dataset.file_meta.get("TransferSyntaxUID")
             number = _checked_frame(dataset, frame)
-            dataset = _with_frame_tags(dataset, number)
-            return _to_picture(_stored_values(path, number, dataset), dataset)
+            values = _stored_values(path, number, dataset)
+            return _to_picture(values, _with_frame_tags(dataset, number))
         except DicomError:
             raise
         except Exception as error:  # decoders raise nearly anything, and quote what they found
             raise DicomError(_refusal(error, syntax)) from error
 
 
-def _stored_values(path: Path, frame: int, tags: Dataset) -> NDArray[Any]:
+def _stored_values(path: Path, frame: int, tags: FileDataset) -> NDArray[Any]:
     """The pixels of one frame; of a file with several, no other is read or decoded."""
     import pydicom
     from pydicom.pixels import pixel_array

@@ -10,6 +10,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from bayescam.data.dicom import frame_macro
 from bayescam.data.places import find_place
 from bayescam.data.quiet_dicom import quiet_dicom
@@ -75,6 +77,8 @@ _PATIENT_TAGS = (
 _SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _TEXT_IN_PIXELS = frozenset({"US", "IVUS", "SC", "OT", "ES", "XA", "RF", "DG"})
+_UID = re.compile(r"[0-9][0-9.]{0,63}")
+_SKEW = 1e-3
 _WORD = re.compile(r"[A-Z0-9_ ]{1,16}")
 
 
@@ -170,7 +174,7 @@ def read_source(path: str | Path, *, keep_identifiers: bool = False) -> DicomSou
         keep_identifiers: with the patient's, for an archive that files objects by them.
 
     Raises:
-        InputError: if the file lacks what refers to it: its unique ids, rows or columns.
+        InputError: if the file lacks what refers to it: valid unique ids, rows or columns.
     """
     with quiet_dicom():
         return _source(path, keep_identifiers)
@@ -180,31 +184,51 @@ def _source(path: str | Path, keep_identifiers: bool) -> DicomSource:
     file, frame = find_place(path)
     header = read_header(file)
     ids = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
-    for tag in (*ids, "Rows", "Columns"):
-        if not _text(header, tag):
-            raise InputError(f"no object can refer to this DICOM image: it has no {tag}")
+    for tag in ids:
+        if not _UID.fullmatch(_text(header, tag)):
+            raise InputError(f"no object can refer to this DICOM image: it has no valid {tag}")
     assert header is not None
-    place = frame_macro(header, frame or 1, "PlanePositionSequence") or header
+    space = _text(header, "FrameOfReferenceUID")
+    # Without functional groups, the position in the header is that of the first frame alone.
+    first = header if frame in (None, 1) else None
+    place = frame_macro(header, frame or 1, "PlanePositionSequence") or first
     turn = frame_macro(header, frame or 1, "PlaneOrientationSequence") or header
     measures = frame_macro(header, frame or 1, "PixelMeasuresSequence") or header
     patient = {tag: _text(header, tag) for tag in _PATIENT_TAGS} if keep_identifiers else {}
     thickness = _numbers(measures, "SliceThickness", 1)
     return DicomSource(
-        shape=(int(header.Rows), int(header.Columns)),
+        shape=_shape(header),
         sop_class=_text(header, "SOPClassUID"),
         instance=_text(header, "SOPInstanceUID"),
         series=_text(header, "SeriesInstanceUID"),
         study=_text(header, "StudyInstanceUID"),
         frame=frame,
-        frame_of_reference=_text(header, "FrameOfReferenceUID") or None,
+        frame_of_reference=space if _UID.fullmatch(space) else None,
         position_mm=_numbers(place, "ImagePositionPatient", 3),
-        orientation=_numbers(turn, "ImageOrientationPatient", 6),
+        orientation=_orientation(turn),
         spacing_mm=pixel_spacing_mm(header, frame),
         thickness_mm=None if thickness is None else thickness[0],
         lossy=_text(header, "LossyImageCompression") == "01",
         shows_text=may_show_text(header),
         patient=patient,
     )
+
+
+def _shape(header: Dataset) -> tuple[int, int]:
+    shape = _numbers(header, "Rows", 1), _numbers(header, "Columns", 1)
+    if shape[0] is None or shape[1] is None:
+        raise InputError("no object can refer to this DICOM image: it has no rows or no columns")
+    return int(shape[0][0]), int(shape[1][0])
+
+
+def _orientation(header: Dataset | None) -> tuple[float, ...] | None:
+    """The directions of rows and columns, if they are of length 1 and at a right angle."""
+    found = _numbers(header, "ImageOrientationPatient", 6)
+    if found is None:
+        return None
+    rows, columns = np.array(found[:3]), np.array(found[3:])
+    products = np.array([rows @ rows, columns @ columns, rows @ columns])
+    return found if np.abs(products - [1.0, 1.0, 0.0]).max() < _SKEW else None
 
 
 def _text(header: Dataset | None, tag: str) -> str:
@@ -223,8 +247,4 @@ def _numbers(header: Dataset | None, tag: str, count: int) -> tuple[float, ...] 
         numbers = tuple(float(number) for number in found)
     except Exception:
         return None
-    return numbers if len(numbers) == count and all(map(_is_finite, numbers)) else None
-
-
-def _is_finite(number: float) -> bool:
-    return abs(number) < float("inf")
+    return numbers if len(numbers) == count and np.isfinite(numbers).all() else None

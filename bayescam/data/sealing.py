@@ -28,7 +28,7 @@ from pathlib import Path
 
 from bayescam.types import InputError
 
-__all__ = ["KEY_VARIABLE", "keyed_hash", "open_path", "seal_path"]
+__all__ = ["KEY_VARIABLE", "is_sealed", "keyed_hash", "open_path", "seal_path"]
 
 KEY_VARIABLE = "BAYESCAM_DICOM_KEY"
 _SEAL = "sealed:"
@@ -59,6 +59,11 @@ def seal_path(path: str | Path) -> str:
     return _SEAL + base64.urlsafe_b64encode(sealed).decode("ascii").rstrip("=")
 
 
+def is_sealed(path: str | Path) -> bool:
+    """Return whether `seal_path` made this of a path."""
+    return str(path).startswith(_SEAL)
+
+
 def open_path(path: str | Path) -> str:
     """Return the path that was sealed, or `path` itself if it is an ordinary one.
 
@@ -66,7 +71,7 @@ def open_path(path: str | Path) -> str:
         InputError: it was sealed with another key, or changed.
     """
     text = str(path)
-    if not text.startswith(_SEAL):
+    if not is_sealed(text):
         return text
     coded, key = text.removeprefix(_SEAL), _study_key()
     try:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
         draw_reliability,
     )
     from bayescam.report.density import draw_class_densities, unit_interval_density
+    from bayescam.report.dicom_objects import build_map_object, build_picture_object
+    from bayescam.report.file_names import safe_file_name
     from bayescam.report.html import CaseMaps, CaseReport, ReportFigure, render_report
     from bayescam.report.maps import MapMode, draw_map_panels, scale_map, upsample_map
     from bayescam.report.overlays import color_overlay, draw_overlays
@@ -43,6 +45,8 @@ __all__ = [
     "ReportFigure",
     "ShortcutExamples",
     "build_case",
+    "build_map_object",
+    "build_picture_object",
     "class_colors",
     "color_overlay",
     "draw_bin_counts",
@@ -66,6 +70,7 @@ __all__ = [
     "interval_table",
     "merge_intervals",
     "render_report",
+    "safe_file_name",
     "scale_map",
     "to_markdown",
     "to_text",
@@ -84,6 +89,8 @@ __getattr__, __dir__ = lazy_names(
             "draw_reliability",
         ),
         f"{__name__}.density": ("draw_class_densities", "unit_interval_density"),
+        f"{__name__}.dicom_objects": ("build_map_object", "build_picture_object"),
+        f"{__name__}.file_names": ("safe_file_name",),
         f"{__name__}.html": ("CaseMaps", "CaseReport", "ReportFigure", "render_report"),
         f"{__name__}.maps": ("MapMode", "draw_map_panels", "scale_map", "upsample_map"),
         f"{__name__}.overlays": ("color_overlay", "draw_overlays"),

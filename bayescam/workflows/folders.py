@@ -21,6 +21,7 @@ import pandas as pd
 from bayescam import __version__
 from bayescam.data.places import file_size
 from bayescam.types import InputError
+from bayescam.workflows.spreadsheet import inert_table
 
 __all__ = [
     "SCHEMA",
@@ -218,12 +219,18 @@ def write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
 
 
-def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a table as `.parquet` or `.csv`, by the suffix of `path`, atomically, without index."""
+def write_table(path: Path, table: pd.DataFrame, *, float_format: str | None = None) -> None:
+    """Write a table as `.parquet` or `.csv`, by the suffix of `path`, atomically, without index.
+
+    No cell of a `.csv` is a formula; see `spreadsheet`. `float_format` is of its numbers.
+    """
     if path.suffix == ".parquet":
         write_atomically(path, lambda file: table.to_parquet(file, index=False))
     else:
-        write_atomically(path, lambda file: table.to_csv(file, index=False))
+        cells = inert_table(table)
+        write_atomically(
+            path, lambda file: cells.to_csv(file, index=False, float_format=float_format)
+        )
 
 
 def write_skipped(folder: Path, skipped: Sequence[tuple[int, str, str]]) -> None:
