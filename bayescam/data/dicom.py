@@ -214,8 +214,10 @@ def _stored_range(dataset: Dataset) -> tuple[float, float]:
         )
     bits, signed = int(dataset.BitsStored), bool(dataset.get("PixelRepresentation"))
     low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-    slope = float(dataset.get("RescaleSlope") or 1)
-    intercept = float(dataset.get("RescaleIntercept") or 0)
+    slope, intercept = (
+        default if dataset.get(name) is None else float(dataset[name].value)
+        for name, default in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
+    )
     ends = sorted((low * slope + intercept, high * slope + intercept))
     return ends[0], ends[1]
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from bayescam.data.dicom_header import (
@@ -19,17 +20,17 @@ from bayescam.data.dicom_header import (
     short_word,
 )
 from bayescam.data.files import find_dicom
-from bayescam.data.places import name_frame
+from bayescam.data.places import claims_dicom, find_place, name_frame
 from bayescam.data.quiet_dicom import quiet_dicom
 from bayescam.data.records import build_records
-from bayescam.data.sealing import open_path, seal_path
+from bayescam.data.sealing import keyed_hash, open_path, seal_path
 from bayescam.data.tables import read_csv
 from bayescam.types import InputError
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["LABEL_KEYS", "read_dicom", "warn_of_text"]
+__all__ = ["LABEL_KEYS", "hide_identifiers", "read_dicom", "warn_of_text"]
 
 LABEL_KEYS = ("path", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID")
 """Columns that a table of labels may name images by; the first that is there is used."""
@@ -72,6 +73,51 @@ def read_dicom(root: str | Path, *, keep_identifiers: bool = False) -> pd.DataFr
         )
     with quiet_dicom():  # values are converted, and complained of, when they are asked for
         return _records(files, folder, keep_identifiers)
+
+
+def hide_identifiers(records: pd.DataFrame) -> pd.DataFrame:
+    """Return records of any kind with what could name a patient hidden, where files are DICOM.
+
+    There, paths are sealed; an id that is made of the file's path becomes the keyed hash of the
+    image's unique id, others stay; a group becomes its keyed hash, and one that is missing that of
+    the patient. Other rows, and the data set's own columns, are as they were.
+
+    Args:
+        records: the records table.
+    """
+    places = [find_place(path) for path in records["path"]]
+    rows = np.flatnonzero([claims_dicom(place.file) for place in places])
+    if not len(rows):
+        return records
+    with quiet_dicom():
+        headers = [read_header(places[row].file) for row in rows]
+        warn_of_text(headers)
+        chosen = records.iloc[rows]
+        below = [Path(path).as_posix() for path in chosen["path"]]
+        hashed = _number_copies(
+            [image_name(header, path) for header, path in zip(headers, below, strict=True)]
+        )
+        hidden = {
+            "image_id": [
+                new if old in (Path(path).stem, Path(path).name) or path.endswith(old) else old
+                for old, new, path in zip(chosen["image_id"], hashed, below, strict=True)
+            ],
+            "path": [seal_path(path) for path in chosen["path"]],
+            "group": [
+                patient_name(header) if pd.isna(group) else f"patient-{keyed_hash('group', group)}"
+                for header, group in zip(headers, chosen["group"], strict=True)
+            ],
+            "mask_path": [
+                None if pd.isna(path) else seal_path(path) for path in chosen["mask_path"]
+            ],
+        }
+    result = records.copy()
+    for name, values in hidden.items():
+        column = result[name].to_list()
+        for row, value in zip(rows, values, strict=True):
+            column[row] = value
+        result[name] = pd.Series(column, index=records.index, dtype="str")
+    return result
 
 
 def warn_of_text(headers: list[Dataset | None]) -> None:
@@ -124,13 +170,16 @@ def _frames(file: Path, folder: Path) -> Iterator[_Row]:
 
 
 def _hashed_ids(rows: list[_Row]) -> list[str]:
-    """Names by unique id; a copy of an image, whose id is the same, is numbered."""
-    names, seen = [], Counter[str]()
-    for _, path, header, _ in rows:
-        name = image_name(header, path)
+    return _number_copies([image_name(header, path) for _, path, header, _ in rows])
+
+
+def _number_copies(names: list[str]) -> list[str]:
+    """The names; a copy of an image, whose unique id is the same, is numbered."""
+    different, seen = [], Counter[str]()
+    for name in names:
         seen[name] += 1
-        names.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
-    return names
+        different.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
+    return different
 
 
 def _plain_ids(rows: list[_Row]) -> list[str]:

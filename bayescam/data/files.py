@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from bayescam.data.places import is_dicom
+from bayescam.data.places import claims_dicom, is_dicom
 from bayescam.types import InputError
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".dcm", ".dicom"}
 )
-_DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
 _MASK_ENDINGS = ("_segmentation", "_lung", "_mask")
 
 
@@ -64,12 +63,7 @@ def find_dicom(place: Path) -> list[Path]:
     ids. Hidden entries are left out.
     """
     found = _walk(place) if place.is_dir() else iter([place] if place.is_file() else [])
-    return [
-        path
-        for path in found
-        if path.name.upper() != "DICOMDIR"
-        and (path.suffix.lower() in _DICOM_SUFFIXES or is_dicom(path))
-    ]
+    return [path for path in found if path.name.upper() != "DICOMDIR" and claims_dicom(path)]
 
 
 def find_masks(folders: Iterable[Path]) -> dict[str, str]:

@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 from bayescam.data.sealing import open_path
 
-__all__ = ["ImagePlace", "file_size", "find_place", "is_dicom", "name_frame"]
+__all__ = ["ImagePlace", "claims_dicom", "file_size", "find_place", "is_dicom", "name_frame"]
+
+_DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
 
 _FRAME = re.compile(r"(?s)^(.+)#([1-9]\d{0,6})$")
 
@@ -49,6 +51,11 @@ def file_size(path: str | Path) -> int:
     """Return the bytes of the file of an image, or -1 where there is none."""
     file = find_place(path).file
     return os.path.getsize(file) if file.exists() else -1
+
+
+def claims_dicom(file: Path) -> bool:
+    """Return whether a file is a DICOM file by its suffix or its beginning; it may be broken."""
+    return file.suffix.lower() in _DICOM_SUFFIXES or is_dicom(file)
 
 
 def is_dicom(file: Path) -> bool:

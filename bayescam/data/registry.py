@@ -10,7 +10,7 @@ import pandas as pd
 
 from bayescam.data.chest_xray import read_chest_xray
 from bayescam.data.covid_chestxray import read_covid_chestxray
-from bayescam.data.dicom_records import read_dicom
+from bayescam.data.dicom_records import hide_identifiers, read_dicom
 from bayescam.data.folders import read_image_folder, read_mura
 from bayescam.data.ham10000 import read_ham10000
 from bayescam.data.tables import read_chexpert, read_table
@@ -64,7 +64,7 @@ def read_records(
             again (`chest_xray` only; other kinds never change a split they find).
         seed: of that new cut.
         keep_identifiers: leave names and ids of patients as they stand in DICOM files and their
-            paths (`dicom` only; of other kinds, names are what the data set says).
+            paths; by default hashes stand for them, see `read_dicom` and `hide_identifiers`.
 
     Returns:
         The records table.
@@ -77,4 +77,6 @@ def read_records(
         return read_chest_xray(path, published_split=published_split, seed=seed)
     if kind == "dicom":
         return read_dicom(path, keep_identifiers=keep_identifiers)
-    return READERS[kind](path)
+    records = READERS[kind](path)
+    hides = kind in ("folder", "table") and not keep_identifiers
+    return hide_identifiers(records) if hides else records

@@ -23,7 +23,7 @@ def safe_file_name(text: str) -> str:
 
     Example:
         >>> safe_file_name("ISIC_0024306"), safe_file_name("../etc/passwd")
-        ('ISIC_0024306', '_._etc_passwd-b2285b0b')
+        ('ISIC_0024306', '_._etc_passwd-7fef78f5')
     """
     whole = unicodedata.normalize("NFC", text)
     name = "".join(sign if sign.isalnum() or sign in _ALLOWED else "_" for sign in whole)

@@ -11,7 +11,7 @@ import pandas as pd
 from bayescam.data import seal_path
 from bayescam.data.dicom_header import image_name, read_header
 from bayescam.data.dicom_records import warn_of_text
-from bayescam.data.places import find_place, is_dicom
+from bayescam.data.places import claims_dicom, find_place
 from bayescam.data.sealing import is_sealed
 from bayescam.report import safe_file_name
 
@@ -26,7 +26,7 @@ def name_images(
     headers = {
         path: read_header(find_place(path).file)
         for path in plain
-        if is_dicom(find_place(path).file)
+        if claims_dicom(find_place(path).file)
     }
     warn_of_text([*headers.values()])
     hidden = {} if keep_identifiers else headers
