@@ -36,7 +36,7 @@ __all__ = ["build_map_object", "build_picture_object"]
 _CT_IMAGE, _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.7"
 _MAKER = "bayescam"
 _UNTELLABLE = re.compile(r"[\x00-\x1f\x7f\\\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]")
-_REMOVED = "bayescam: patient module, dates and free text of the image left out"
+_REMOVED = "bayescam: patient, dates and free text of the image left out"
 _BLANK = (
     "PatientID",
     "PatientName",
@@ -296,8 +296,12 @@ def _unique_id(*parts: str) -> str:
 
 
 def _plain(text: str, length: int) -> str:
-    """Text that a value may hold: no backslash, which separates values, and nothing that hides."""
-    return _UNTELLABLE.sub("_", text)[:length].strip()
+    """Text that a value may hold: no backslash, which separates values, and nothing that hides.
+
+    The standard counts characters, some readers bytes; it is cut to so many bytes.
+    """
+    coded = _UNTELLABLE.sub("_", text).encode("utf-8", "replace")
+    return coded[:length].decode("utf-8", "ignore").strip()
 
 
 def _decimals(numbers: Sequence[float] | None) -> list[str]:

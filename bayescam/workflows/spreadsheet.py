@@ -8,11 +8,9 @@ import pandas as pd
 
 __all__ = ["inert_cell", "inert_table"]
 
-_FORMULA = re.compile(r"^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")  # wide forms too
+_FORMULA = re.compile(r"^[=+\-@\t\n\uff1d\uff0b\uff0d\uff20]")  # wide forms too
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|nan)")
-_HIDING = re.compile(
-    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
-)
+_HIDING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def inert_table(table: pd.DataFrame) -> pd.DataFrame:
@@ -33,8 +31,9 @@ def inert_cell(value: object) -> object:
     """Return a value of a table; text that a spreadsheet would run begins with an apostrophe.
 
     A formula begins with `=`, `+`, `-`, `@`, a tab or the end of a line. Text that is a number
-    stays as it is. Controls, and marks that turn the direction of writing and so can hide what a
-    cell says, are spelled out.
+    stays as it is. Spelled out are controls, carriage returns among them, which pandas leaves
+    unquoted though they end a row for many readers, and marks that turn the direction of writing
+    and so can hide what a cell says.
 
     Example:
         >>> [inert_cell(cell) for cell in ("=cmd()", "-1.5e3", "mel - nv", -2)]

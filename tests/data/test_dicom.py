@@ -197,7 +197,7 @@ def test_every_file_that_pydicom_ships_decodes_or_is_refused_with_one_reason(
         assert image.dtype == np.uint8
         assert image.shape[2] == 3
         decoded.add(path.name)
-    assert not caplog.records
+    assert not [line for line in caplog.records if line.name == "pydicom"]
     assert len(decoded) + len(refused) > 100
     reasons = [re.sub(r"\d+", "N", reason) for reason in refused.values()]
     assert all(reason and "\n" not in reason and len(reason) < 150 for reason in reasons)
