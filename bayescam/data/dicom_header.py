@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 __all__ = [
     "image_name",
     "may_show_text",
+    "modality",
     "patient_name",
     "pixel_spacing_mm",
     "read_header",
     "read_source",
-    "short_word",
 ]
 
 _HEADER_TAGS = (
@@ -79,7 +79,14 @@ _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _TEXT_IN_PIXELS = frozenset({"US", "IVUS", "SC", "OT", "ES", "XA", "RF", "DG"})
 _UID = re.compile(r"[0-9][0-9.]{0,63}")
 _SKEW = 1e-3
-_WORD = re.compile(r"[A-Z0-9_ ]{1,16}")
+_MODALITIES = frozenset(
+    [
+        *("BDUS", "BI", "CR", "CT", "DG", "DM", "DMS", "DX", "ES", "FA", "FS", "GM", "HC", "IO"),
+        *("IVOCT", "IVUS", "LS", "MG", "MR", "NM", "OCT", "OP", "OPM", "OPT", "OPTENF", "OPV"),
+        *("OT", "PT", "PX", "RF", "RG", "RTDOSE", "RTIMAGE", "SC", "SEG", "SM", "ST", "TG", "US"),
+        *("XA", "XC"),
+    ]
+)
 
 
 def read_header(file: Path) -> Dataset | None:
@@ -127,10 +134,10 @@ def patient_name(header: Dataset | None) -> str | None:
     return f"patient-{keyed_hash('patient', chr(0).join(known))}" if known[1] else None
 
 
-def short_word(header: Dataset | None, tag: str) -> str | None:
-    """Return a value of the kind CS, such as a modality; `None` if it is free text."""
-    word = _text(header, tag)
-    return word if _WORD.fullmatch(word) else None
+def modality(header: Dataset | None) -> str | None:
+    """Return the modality, if it is a term of the standard; anything else could be a name."""
+    word = _text(header, "Modality")
+    return word if word in _MODALITIES else None
 
 
 def may_show_text(header: Dataset | None) -> bool:

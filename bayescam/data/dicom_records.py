@@ -14,10 +14,10 @@ import pandas as pd
 from bayescam.data.dicom_header import (
     image_name,
     may_show_text,
+    modality,
     patient_name,
     pixel_spacing_mm,
     read_header,
-    short_word,
 )
 from bayescam.data.files import find_dicom
 from bayescam.data.places import claims_dicom, find_place, name_frame
@@ -139,7 +139,7 @@ def _records(files: list[Path], folder: Path, keep_identifiers: bool) -> pd.Data
     labels = _read_labels(folder / _LABELS, rows) if (folder / _LABELS).is_file() else {}
     own = pd.DataFrame(
         {
-            "modality": pd.Series([short_word(row[2], "Modality") for row in rows], dtype="str"),
+            "modality": pd.Series([modality(row[2]) for row in rows], dtype="str"),
             "row_spacing_mm": [None if pair is None else pair[0] for pair in spacings],
             "column_spacing_mm": [None if pair is None else pair[1] for pair in spacings],
         }
