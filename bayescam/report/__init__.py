@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bayescam.report.file_names import safe_file_name
     from bayescam.report.html import CaseMaps, CaseReport, ReportFigure, render_report
     from bayescam.report.maps import MapMode, draw_map_panels, scale_map, upsample_map
-    from bayescam.report.overlays import color_overlay, draw_overlays
+    from bayescam.report.overlays import color_overlay, draw_overlays, faded_overlay
     from bayescam.report.referral import draw_missed_silently, draw_risk_coverage
     from bayescam.report.ridges import draw_ridges
     from bayescam.report.sets import draw_class_coverage, draw_set_sizes
@@ -64,6 +64,7 @@ __all__ = [
     "draw_shortcut",
     "draw_shortcut_scores",
     "encode_figure",
+    "faded_overlay",
     "figure_style",
     "format_interval",
     "format_number",
@@ -93,7 +94,7 @@ __getattr__, __dir__ = lazy_names(
         f"{__name__}.file_names": ("safe_file_name",),
         f"{__name__}.html": ("CaseMaps", "CaseReport", "ReportFigure", "render_report"),
         f"{__name__}.maps": ("MapMode", "draw_map_panels", "scale_map", "upsample_map"),
-        f"{__name__}.overlays": ("color_overlay", "draw_overlays"),
+        f"{__name__}.overlays": ("color_overlay", "draw_overlays", "faded_overlay"),
         f"{__name__}.referral": ("draw_missed_silently", "draw_risk_coverage"),
         f"{__name__}.ridges": ("draw_ridges",),
         f"{__name__}.sets": ("draw_class_coverage", "draw_set_sizes"),

@@ -17,7 +17,7 @@ from bayescam.report.maps import check_image, scale_map, upsample_map
 from bayescam.report.style import figure_style
 from bayescam.types import InputError
 
-__all__ = ["color_overlay", "draw_overlays"]
+__all__ = ["color_overlay", "draw_overlays", "faded_overlay"]
 
 _PANEL_INCHES, _GAP, _MARGIN = 2.6, 0.08, 0.3
 
@@ -52,6 +52,27 @@ def color_overlay(
     heat = mpl.colormaps[colormap](scaled, bytes=True)[..., :3]
     mixed = (1.0 - opacity) * picture + opacity * heat.astype(np.float64)
     return heat, np.rint(mixed).astype(np.uint8)
+
+
+def faded_overlay(
+    image: ArrayLike, cam: ArrayLike, *, colormap: str = "inferno", opacity: float = 0.7
+) -> NDArray[np.uint8]:
+    """`relu(cam)` in colour on the image, uint8 (H, W, 3); where nothing is positive, the image.
+
+    Args:
+        image: (H, W, 3), values 0..255.
+        cam: (h, w), signed and unnormalised; enlarged by bilinear interpolation.
+        colormap: a name of matplotlib.
+        opacity: of the largest value; that of the others is in proportion.
+
+    Raises:
+        InputError: as `color_overlay`.
+    """
+    picture = check_image(image)
+    grown = upsample_map(cam, (picture.shape[0], picture.shape[1]))
+    heat, _ = color_overlay(picture, grown, colormap=colormap, opacity=opacity)
+    weight = opacity * scale_map(grown)[..., np.newaxis]
+    return np.rint((1.0 - weight) * picture + weight * heat.astype(np.float64)).astype(np.uint8)
 
 
 def draw_overlays(

@@ -15,7 +15,7 @@ from bayescam.report import (
     MapSummary,
     build_map_object,
     build_picture_object,
-    color_overlay,
+    faded_overlay,
     safe_file_name,
 )
 from bayescam.types import InputError
@@ -65,7 +65,7 @@ def write_dicom_maps(
             key_of_map = f"{key} {method} {maps.target}"
             objects = {f"{name}-map.dcm": partial(build_map_object, source, placed, method=method)}
             if maps.has_evidence:
-                _, overlay = color_overlay(picture, placed.mean, colormap="inferno")
+                overlay = faded_overlay(picture, placed.mean)
                 objects[f"{name}-picture.dcm"] = partial(
                     build_picture_object, source, overlay, title=f"relu(mean map), {maps.target}"
                 )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pydicom
 import pytest
@@ -100,10 +101,14 @@ def test_other_formats_have_none_and_an_image_without_ids_says_so(tmp_path: Path
         write_maps(tmp_path / "none", path)
 
 
-def test_the_picture_is_the_image_under_a_veil(tmp_path: Path) -> None:
+def test_the_picture_is_the_image_where_the_map_is_not_positive(tmp_path: Path) -> None:
     path = write_source(tmp_path / "x.dcm")
-    _, picture = write_maps(tmp_path / "out", path)
-    shown, image = picture.pixel_array.astype(float), load_image(path).astype(float)
-    veil = (shown - 0.6 * image) / 0.4
-    assert veil.min() > -2
-    assert veil.max() < 257
+    half = np.concatenate([np.full((4, 3), -1.0), np.ones((4, 2))], axis=1)
+    maps = MapSummary("mel", half, abs(half), abs(half), threshold=0.5)
+    _, picture = write_maps(tmp_path / "out", path, maps)
+    shown, image = picture.pixel_array, load_image(path)
+    grown = upsample_map(half, (61, 97))
+    np.testing.assert_array_equal(shown[grown <= 0], image[grown <= 0])
+    largest = np.array(mpl.colormaps["inferno"](1.0, bytes=True)[:3])
+    expected = 0.3 * image[grown >= 1] + 0.7 * largest
+    assert np.abs(shown[grown >= 1] - expected).max() <= 0.5001
