@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numbers
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +19,7 @@ __all__ = [
     "Array",
     "CamDraws",
     "CredibleInterval",
+    "DicomSource",
     "DrawUnit",
     "InputError",
     "IntervalKind",
@@ -87,6 +88,49 @@ class CamDraws:
     def cams(self) -> Array:
         """The maps of the first layer, (S, N, T, h, w)."""
         return next(iter(self.layers.values()))
+
+
+@dataclass(frozen=True)
+class DicomSource:
+    """What a DICOM object says of the image that it was made from. Goes into DICOM files only.
+
+    Attributes:
+        shape: rows and columns.
+        sop_class: unique id of the kind of object.
+        instance: unique id of the image.
+        series: unique id of its series.
+        study: unique id of its study.
+        frame: its number from 1 among the frames of the object; `None` where it is the only one.
+        frame_of_reference: unique id of the space it lies in, if it lies in one.
+        position_mm: (3,), centre of the first pixel in that space.
+        orientation: (6,), directions of the rows and of the columns in that space.
+        spacing_mm: between rows, between columns.
+        thickness_mm: of the slice.
+        lossy: whether it was ever compressed with a loss.
+        shows_text: whether its pixels may hold burned-in text.
+        patient: identifiers to keep, by the name of their tag; none by default.
+    """
+
+    shape: tuple[int, int]
+    sop_class: str
+    instance: str
+    series: str
+    study: str
+    frame: int | None = None
+    frame_of_reference: str | None = None
+    position_mm: tuple[float, ...] | None = None
+    orientation: tuple[float, ...] | None = None
+    spacing_mm: tuple[float, float] | None = None
+    thickness_mm: float | None = None
+    lossy: bool = False
+    shows_text: bool = False
+    patient: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def has_plane(self) -> bool:
+        """Whether it lies in space: where, which way and how large its pixels are."""
+        known = (self.frame_of_reference, self.position_mm, self.orientation, self.spacing_mm)
+        return all(part is not None for part in known)
 
 
 def check_whole_number(name: str, value: object, *, least: int = 0) -> int:

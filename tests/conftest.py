@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -26,3 +27,12 @@ def eager() -> Iterator[None]:
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def dicom_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A key of the tests' own: none is made in the home folder of who runs them."""
+    file = tmp_path_factory.mktemp("key") / "dicom.key"
+    file.write_bytes(bytes(range(32)))
+    os.environ["BAYESCAM_DICOM_KEY"] = str(file)
+    return file

@@ -8,7 +8,15 @@ from typing import Annotated, Literal
 import typer
 
 from bayescam.cli.console import load_tensorflow, tell_skipped
-from bayescam.cli.options import TARGET_HELP, Method, NumSamples, Out, Seed, TargetLayer
+from bayescam.cli.options import (
+    TARGET_HELP,
+    KeepIdentifiers,
+    Method,
+    NumSamples,
+    Out,
+    Seed,
+    TargetLayer,
+)
 
 __all__ = ["analyze", "checklist", "evaluate", "explain", "report"]
 
@@ -41,6 +49,7 @@ def analyze(
     ] = None,
     target_layer: TargetLayer = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 32,
+    keep_identifiers: KeepIdentifiers = False,
     seed: Seed = 0,
 ) -> None:
     """Write class probabilities and maps of posterior draws, for any number of images.
@@ -53,7 +62,9 @@ def analyze(
 
     outcome = analyze_records(
         runs,
-        None if data is None else read_records(data, published_split=True),
+        None
+        if data is None
+        else read_records(data, published_split=True, keep_identifiers=keep_identifiers),
         out=out,
         options=AnalysisOptions(
             split=split,
@@ -160,7 +171,9 @@ def checklist(
 
 def explain(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of bayescam train.")],
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE...", help="Image files; a frame is FILE.dcm#3.")
+    ],
     out: Out,
     member: Annotated[
         list[Path] | None,
@@ -173,6 +186,15 @@ def explain(
         typer.Option(metavar="TARGET", help=f"{TARGET_HELP}  [default: the predicted class]"),
     ] = None,
     target_layer: TargetLayer = None,
+    dicom: Annotated[
+        bool,
+        typer.Option(
+            "--dicom",
+            help="Write the maps of DICOM images as DICOM objects on the image's grid too: values, "
+            "and a picture.",
+        ),
+    ] = False,
+    keep_identifiers: KeepIdentifiers = False,
     seed: Seed = 0,
 ) -> None:
     """Print class probabilities of a few images, DICOM too, and draw their densities and maps."""
@@ -188,6 +210,8 @@ def explain(
         targets=target or None,
         method=method,
         target_layer=target_layer,
+        dicom=dicom,
+        keep_identifiers=keep_identifiers,
     )
     typer.echo(describe_explanations(table))
     tell_skipped(out)

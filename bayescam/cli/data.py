@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from bayescam.cli.options import Seed
+from bayescam.cli.options import KeepIdentifiers, Seed
 
 __all__ = ["audit", "phantoms"]
 
@@ -45,12 +45,13 @@ def audit(
     ] = "found",
     seed: Seed = 0,
     near_duplicates: Annotated[bool, typer.Option(help="Compare all images by look.")] = True,
+    keep_identifiers: KeepIdentifiers = False,
 ) -> None:
     """Look for leaks between splits, missing or broken files and unknown labels."""
     from bayescam.data import audit_records, complete_split, read_records, split_records
     from bayescam.workflows.progress import progress_bars
 
-    records = read_records(data, published_split=True)
+    records = read_records(data, published_split=True, keep_identifiers=keep_identifiers)
     if cut == "found":
         records = complete_split(records, seed=seed) if records["split"].isna().all() else records
     else:

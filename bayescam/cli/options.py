@@ -7,13 +7,32 @@ from typing import Annotated, Literal
 
 import typer
 
-__all__ = ["TARGET_HELP", "Data", "Head", "Method", "NumSamples", "Out", "Seed", "TargetLayer"]
+__all__ = [
+    "TARGET_HELP",
+    "Data",
+    "Head",
+    "KeepIdentifiers",
+    "Method",
+    "NumSamples",
+    "Out",
+    "Seed",
+    "TargetLayer",
+]
 
 Data = Annotated[
     str,
     typer.Option(
         metavar="KIND:PATH",
-        help="Data set: ham10000, chest_xray, covid, folder, table, chexpert or mura, and where.",
+        help="Data set: ham10000, chest_xray, covid, folder, table, chexpert, mura or dicom, and "
+        "where.",
+    ),
+]
+KeepIdentifiers = Annotated[
+    bool,
+    typer.Option(
+        "--keep-identifiers",
+        help="Leave patients' ids and the paths of DICOM images readable in what is written; by "
+        "default hashes and sealed paths stand for them.",
     ),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Key of all random numbers.")]

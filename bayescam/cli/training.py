@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from bayescam.cli.console import load_tensorflow, print_table, tell_skipped
-from bayescam.cli.options import Data, Head, Out, Seed
+from bayescam.cli.options import Data, Head, KeepIdentifiers, Out, Seed
 
 __all__ = ["train"]
 
@@ -74,6 +74,7 @@ def train(
             min=0, help="Key of the split, for members of an ensemble.  [default: that of --seed]"
         ),
     ] = None,
+    keep_identifiers: KeepIdentifiers = False,
     seed: Seed = 0,
 ) -> None:
     """Train a classifier on a data set and write a run folder."""
@@ -89,6 +90,7 @@ def train(
             published_split=published_split,
             split_seed=split_seed,
             augmentation=augmentation,
+            keep_identifiers=keep_identifiers,
         ),
         model=ModelConfig(
             backbone=backbone,

@@ -11,6 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bayescam.data.loading import ImageLoader, SkippedImage
+from bayescam.data.places import find_place
+from bayescam.types import InputError
 
 __all__ = ["NEAR_DUPLICATE_CORRELATION", "find_near_duplicates", "hash_files"]
 
@@ -72,10 +74,13 @@ def find_near_duplicates(
 
 
 def _hash_file(path: str) -> str | None:
+    """The digest of a file's bytes, and of the number of the frame where it holds several."""
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-    except OSError:
+        place = find_place(path)
+        with place.file.open("rb") as file:
+            digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        return digest if place.frame is None else f"{digest}#{place.frame}"
+    except (OSError, InputError):
         return None
 
 

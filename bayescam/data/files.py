@@ -6,10 +6,12 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from bayescam.data.places import claims_dicom, is_dicom
 from bayescam.types import InputError
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "find_dicom",
     "find_images",
     "find_masks",
     "is_mask_folder",
@@ -52,6 +54,16 @@ def find_images(folder: Path) -> list[Path]:
         for path in _walk(folder)
         if not path.stem.endswith(_MASK_ENDINGS) and _claims_image(path)
     ]
+
+
+def find_dicom(place: Path) -> list[Path]:
+    """Return the DICOM files below a folder, sorted, or the file itself; a media index is left out.
+
+    A DICOM file has its suffix, or whatever its name, the preamble: archives name files by unique
+    ids. Hidden entries are left out.
+    """
+    found = _walk(place) if place.is_dir() else iter([place] if place.is_file() else [])
+    return [path for path in found if path.name.upper() != "DICOMDIR" and claims_dicom(path)]
 
 
 def find_masks(folders: Iterable[Path]) -> dict[str, str]:
@@ -101,10 +113,4 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def _claims_image(path: Path) -> bool:
     if path.suffix:
         return path.suffix.lower() in IMAGE_SUFFIXES
-    try:
-        if not path.is_file():
-            return False
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
+    return is_dicom(path)

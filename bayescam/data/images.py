@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from bayescam.data.places import find_place
 from bayescam.types import InputError
 
 __all__ = ["MAX_PIXELS", "ImageError", "load_image", "load_images", "load_mask", "resize_image"]
@@ -34,11 +35,15 @@ class ImageError(InputError):
         self.reason = reason
 
 
+class _FileError(Exception):
+    """Why a file cannot be opened, without its name."""
+
+
 def load_image(path: str | Path) -> NDArray[np.uint8]:
     """Return an image file as uint8 RGB, shape (H, W, 3).
 
     - Format is told by content, not by suffix. Of a file with several pages or frames the first
-      is taken; a multi-frame DICOM file is refused.
+      is taken; a frame of a DICOM file with several must be named, as `file.dcm#3`.
     - EXIF rotation is applied.
     - Grey, palette, bilevel and CMYK become RGB. Transparent parts are laid on black, which in
       X-rays and dermatoscopy is "no light".
@@ -48,7 +53,7 @@ def load_image(path: str | Path) -> NDArray[np.uint8]:
       where it has none), MONOCHROME1 inverted. Tags that name the patient are never read.
 
     Args:
-        path: a file.
+        path: a file, a frame of one, or either as `seal_path` has sealed it.
 
     Raises:
         ImageError: if it cannot be decoded, with the reason.
@@ -58,18 +63,20 @@ def load_image(path: str | Path) -> NDArray[np.uint8]:
         Traceback (most recent call last):
         bayescam.data.images.ImageError: cannot read image missing.png: no such file
     """
-    file = Path(path)
-    head = _read_head(file)
     try:
+        file, frame = find_place(path)
+        head = _read_head(file)
         if head[128:132] == b"DICM":
             from bayescam.data.dicom import decode_dicom
 
-            return decode_dicom(file)
+            return decode_dicom(file, frame)
+        if frame is not None:
+            raise ValueError("not a DICOM file, so it has no frames")
         with Image.open(file) as image:
             _check_pixels(image)
             return _to_rgb(image)
-    except ImageError:
-        raise
+    except _FileError as error:
+        raise ImageError(path, str(error)) from error
     except Image.UnidentifiedImageError as error:
         raise ImageError(path, "not an image of a known format") from error
     except Image.DecompressionBombError as error:
@@ -132,18 +139,18 @@ def _read_head(file: Path) -> bytes:
     try:
         mode = file.stat().st_mode
         if stat.S_ISDIR(mode):
-            raise ImageError(file, "a folder, not a file")
+            raise _FileError("a folder, not a file")
         if not stat.S_ISREG(mode):
-            raise ImageError(file, "not an ordinary file")
+            raise _FileError("not an ordinary file")
         with file.open("rb") as stream:
             head = stream.read(132)
     except FileNotFoundError as error:
         reason = "link to a file that does not exist" if file.is_symlink() else "no such file"
-        raise ImageError(file, reason) from error
+        raise _FileError(reason) from error
     except OSError as error:
-        raise ImageError(file, error.strerror or _one_line(error)) from error
+        raise _FileError(error.strerror or type(error).__name__) from error
     if not head:
-        raise ImageError(file, "empty file")
+        raise _FileError("empty file")
     return head
 
 

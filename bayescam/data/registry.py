@@ -10,6 +10,7 @@ import pandas as pd
 
 from bayescam.data.chest_xray import read_chest_xray
 from bayescam.data.covid_chestxray import read_covid_chestxray
+from bayescam.data.dicom_records import hide_identifiers, read_dicom
 from bayescam.data.folders import read_image_folder, read_mura
 from bayescam.data.ham10000 import read_ham10000
 from bayescam.data.tables import read_chexpert, read_table
@@ -25,6 +26,7 @@ READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
     "table": read_table,
     "chexpert": read_chexpert,
     "mura": read_mura,
+    "dicom": read_dicom,
 }
 
 
@@ -51,7 +53,9 @@ def parse_source(source: str) -> tuple[str, Path]:
     return kind, Path(path).expanduser()
 
 
-def read_records(source: str, *, published_split: bool = False, seed: int = 0) -> pd.DataFrame:
+def read_records(
+    source: str, *, published_split: bool = False, seed: int = 0, keep_identifiers: bool = False
+) -> pd.DataFrame:
     """Return the records of a data set named `KIND:PATH`, for example `ham10000:~/ham10000`.
 
     Args:
@@ -59,6 +63,8 @@ def read_records(source: str, *, published_split: bool = False, seed: int = 0) -
         published_split: keep the folders' own split where the reader would cut train and val
             again (`chest_xray` only; other kinds never change a split they find).
         seed: of that new cut.
+        keep_identifiers: leave names and ids of patients as they stand in DICOM files and their
+            paths; by default hashes stand for them, see `read_dicom` and `hide_identifiers`.
 
     Returns:
         The records table.
@@ -69,4 +75,8 @@ def read_records(source: str, *, published_split: bool = False, seed: int = 0) -
     kind, path = parse_source(source)
     if kind == "chest_xray":
         return read_chest_xray(path, published_split=published_split, seed=seed)
-    return READERS[kind](path)
+    if kind == "dicom":
+        return read_dicom(path, keep_identifiers=keep_identifiers)
+    records = READERS[kind](path)
+    hides = kind in ("folder", "table") and not keep_identifiers
+    return hide_identifiers(records) if hides else records

@@ -24,9 +24,16 @@ if TYPE_CHECKING:
     from bayescam.report.convergence import draw_convergence
     from bayescam.report.curves import draw_bin_counts, draw_entropy_histograms, draw_reliability
     from bayescam.report.density import draw_class_densities, unit_interval_density
+    from bayescam.report.dicom_objects import build_map_object, build_picture_object
     from bayescam.report.export import FigureFormat, save_figure
+    from bayescam.report.file_names import safe_file_name
     from bayescam.report.maps import MapMode, draw_map_panels, scale_map, upsample_map
-    from bayescam.report.overlays import color_overlay, draw_overlays, overlay_figure
+    from bayescam.report.overlays import (
+        color_overlay,
+        draw_overlays,
+        faded_overlay,
+        overlay_figure,
+    )
     from bayescam.report.page import (
         CaseList,
         ReportFigure,
@@ -67,6 +74,8 @@ __all__ = [
     "ReportFigure",
     "ReportPage",
     "ShortcutExamples",
+    "build_map_object",
+    "build_picture_object",
     "case_content",
     "case_row",
     "case_script",
@@ -91,6 +100,7 @@ __all__ = [
     "draw_set_sizes",
     "draw_shortcut_example",
     "draw_shortcut_scores",
+    "faded_overlay",
     "figure_style",
     "format_interval",
     "format_number",
@@ -101,6 +111,7 @@ __all__ = [
     "overlay_figure",
     "page_files",
     "render_checklist",
+    "safe_file_name",
     "save_figure",
     "scale_map",
     "shortcut_figure",
@@ -129,9 +140,16 @@ __getattr__, __dir__ = lazy_names(
         f"{__name__}.convergence": ("draw_convergence",),
         f"{__name__}.curves": ("draw_bin_counts", "draw_entropy_histograms", "draw_reliability"),
         f"{__name__}.density": ("draw_class_densities", "unit_interval_density"),
+        f"{__name__}.dicom_objects": ("build_map_object", "build_picture_object"),
         f"{__name__}.export": ("FigureFormat", "save_figure"),
+        f"{__name__}.file_names": ("safe_file_name",),
         f"{__name__}.maps": ("MapMode", "draw_map_panels", "scale_map", "upsample_map"),
-        f"{__name__}.overlays": ("color_overlay", "draw_overlays", "overlay_figure"),
+        f"{__name__}.overlays": (
+            "color_overlay",
+            "draw_overlays",
+            "faded_overlay",
+            "overlay_figure",
+        ),
         f"{__name__}.page": (
             "CaseList",
             "ReportFigure",

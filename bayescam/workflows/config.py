@@ -34,12 +34,14 @@ class DataConfig(_Section):
         split_seed: of the split, for runs of other seeds on the same one, such as the members of an
             ensemble; `None` for the seed of the run.
         augmentation: which random views the training images have.
+        keep_identifiers: leave ids of patients and paths of DICOM images readable.
     """
 
     source: str | None = None
     published_split: bool = False
     split_seed: int | None = None
     augmentation: AugmentationName = "none"
+    keep_identifiers: bool = False
 
 
 class ModelConfig(_Section):

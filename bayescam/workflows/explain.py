@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,8 @@ from matplotlib.figure import Figure
 from scipy.special import softmax
 
 from bayescam.data import ImageLoader
+from bayescam.data.places import find_place
+from bayescam.data.sealing import is_sealed
 from bayescam.explain import CamExplainer, MapMethod, Target, summarize_maps
 from bayescam.models import class_names
 from bayescam.report import (
@@ -26,6 +29,7 @@ from bayescam.report import (
 from bayescam.types import Array, CamDraws, InputError
 from bayescam.workflows.analysis import explain_padded, make_explainer, summarize_logits
 from bayescam.workflows.cases import load_picture, map_summary
+from bayescam.workflows.dicom_maps import write_dicom_maps
 from bayescam.workflows.folders import (
     file_fingerprint,
     new_manifest,
@@ -34,6 +38,7 @@ from bayescam.workflows.folders import (
     write_skipped,
     write_table,
 )
+from bayescam.workflows.naming import name_images, shown_name
 from bayescam.workflows.progress import progress_bars
 from bayescam.workflows.runs import RunFolders, load_runs
 
@@ -52,13 +57,17 @@ def explain_images(
     targets: Sequence[str | int] | None = None,
     method: MapMethod = "gradcam",
     target_layer: str | None = None,
+    dicom: bool = False,
+    keep_identifiers: bool = False,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Write `explanations.csv`, `skipped.csv` and a figure per image, and return the table.
 
+    DICOM images are named by keyed hashes, and their paths are sealed; see `read_dicom`.
+
     Args:
         run_folders: a finished run folder, or several for an ensemble of their models.
-        images: image files.
+        images: image files; a frame of a DICOM file is `file.dcm#3`.
         out: the folder to make.
         num_samples: how many posterior draws.
         seed: key of the draws.
@@ -66,6 +75,8 @@ def explain_images(
             predicted class.
         method: how the maps are made; see `analyze`.
         target_layer: layer whose maps are weighted; see `analyze`.
+        dicom: write the maps of DICOM images as DICOM objects too; see `write_dicom_maps`.
+        keep_identifiers: name DICOM images by their files, and file the objects under the patient.
         progress: show a bar on standard error.
 
     Returns:
@@ -76,7 +87,7 @@ def explain_images(
     """
     if not len(images):
         raise InputError("`images` must name at least one file; got none")
-    paths = [str(Path(path).expanduser().absolute()) for path in images]
+    paths, stems = name_images(images, keep_identifiers)
     runs = load_runs(run_folders)
     explainer = make_explainer(
         runs.model,
@@ -89,9 +100,7 @@ def explain_images(
     manifest = new_manifest(
         "explanation",
         seed=seed,
-        fingerprint=" ".join(
-            file_fingerprint(Path(path)) for path in paths if os.path.isfile(path)
-        ),
+        fingerprint=" ".join(map(_fingerprint, paths)),
         settings={
             "model": runs.fingerprint,
             "num_samples": explainer.draws.num_samples,
@@ -99,11 +108,13 @@ def explain_images(
             "method": explainer.method,
             "layer": explainer.target_layer,
             "images": paths,
+            "dicom": dicom,
         },
     )
     names = class_names(runs.model)
     loader = ImageLoader(paths, runs.model.input_shape[1:], batch_size=_BATCH)
-    figures, tables = _figure_names(paths), []
+    figures, tables = [f"{stem}.png" for stem in stems], []
+    unwritten: list[str] = []
     with work_folder(out, manifest) as folder, progress_bars(shown=progress) as report:
         for indices, batch in loader:
             draws = explain_padded(explainer, batch, _BATCH, report)
@@ -111,15 +122,34 @@ def explain_images(
             table.insert(0, "path", [paths[index] for index in indices])
             table.insert(1, "figure", [figures[index] for index in indices])
             shown = _shown_targets(table, explainer, targets)
+            summaries = _summarize_batch(draws, shown)
             with figure_style():
-                for name, figure in _draw_batch(table, draws, shown, names):
+                for name, figure in _draw_batch(table, draws, summaries, shown, names):
                     write_atomically(folder / name, partial(figure.savefig, format="png", dpi=130))
+            if dicom:
+                key = f"{runs.fingerprint} {seed} {len(draws.cams)} {explainer.target_layer}"
+                unwritten += _write_objects(
+                    folder, table, summaries, explainer.method, key, keep_identifiers
+                )
             tables.append(table)
             report("explain", int(indices[-1]) + 1, len(paths), "")
         if not tables:
             first = loader.skipped[0]
-            raise InputError(f"no image could be decoded; {first.path}: {first.reason}")
-        write_skipped(folder, loader.skipped)
+            name = stems[first.index] if is_sealed(first.path) else first.path
+            raise InputError(f"no image could be decoded; {name}: {first.reason}")
+        if unwritten:
+            warnings.warn(
+                f"no DICOM objects were written of {len(unwritten)} images, the first of them "
+                f"{unwritten[0]}",
+                stacklevel=2,
+            )
+        write_skipped(
+            folder,
+            [
+                item._replace(path=stems[item.index]) if is_sealed(item.path) else item
+                for item in loader.skipped
+            ],
+        )
         whole = pd.concat(tables, ignore_index=True)
         write_table(folder / "explanations.csv", whole)
     return whole
@@ -148,19 +178,41 @@ def _describe_image(row: pd.Series) -> str:
         index=pd.Index(names, name="class"),
     )
     return (
-        f"{Path(row['path']).name}: {row['predicted']}, predictive entropy "
+        f"{shown_name(row)}: {row['predicted']}, predictive entropy "
         f"{row['predictive_entropy']:.3f} nats, mutual information "
         f"{format_number(row['mutual_information'])} ({row['figure']})\n{to_text(lines)}"
     )
 
 
-def _figure_names(paths: Sequence[str]) -> list[str]:
-    """The stems of the images; all with their place before them where two have the same."""
-    stems = [Path(path).stem for path in paths]
-    if len({stem.casefold() for stem in stems}) == len(stems):
-        return [f"{stem}.png" for stem in stems]
-    width = len(str(len(stems)))
-    return [f"{place:0{width}}-{stem}.png" for place, stem in enumerate(stems, start=1)]
+def _fingerprint(path: str) -> str:
+    file = find_place(path).file
+    return file_fingerprint(file) if file.is_file() else ""
+
+
+def _write_objects(
+    folder: Path,
+    table: pd.DataFrame,
+    summaries: Sequence[Sequence[MapSummary]],
+    method: str,
+    key: str,
+    keep_identifiers: bool,
+) -> list[str]:
+    """Write the objects of a batch; the names of images that have none, and why."""
+    failed = []
+    for (_, row), maps in zip(table.iterrows(), summaries, strict=True):
+        try:
+            write_dicom_maps(
+                folder,
+                row["path"],
+                maps,
+                stem=Path(row["figure"]).stem,
+                method=method,
+                key=key,
+                keep_identifiers=keep_identifiers,
+            )
+        except InputError as error:
+            failed.append(f"{shown_name(row)}: {error}")
+    return failed
 
 
 def _shown_targets(
@@ -173,25 +225,44 @@ def _shown_targets(
     return [{places[name]: explainer.targets[places[name]]} for name in table["predicted"]]
 
 
+def _summarize_batch(draws: CamDraws, shown: Sequence[dict[int, Target]]) -> list[list[MapSummary]]:
+    """For each image, what is shown of the maps of its targets."""
+    statistics = summarize_maps(draws.cams)
+    return [
+        [
+            map_summary(statistics, target.name, row, place, num_samples=len(draws.cams))
+            for place, target in targets.items()
+        ]
+        for row, targets in enumerate(shown)
+    ]
+
+
 def _draw_batch(
     table: pd.DataFrame,
     draws: CamDraws,
+    summaries: Sequence[Sequence[MapSummary]],
     shown: Sequence[dict[int, Target]],
     names: Sequence[str],
 ) -> Iterator[tuple[str, Figure]]:
     """The name of each image's figure, and the figure."""
-    statistics = summarize_maps(draws.cams)
     probs = softmax(draws.logits.astype(np.float64), axis=-1)
-    for row, (path, figure) in enumerate(zip(table["path"], table["figure"], strict=True)):
-        summaries = [
-            map_summary(statistics, target.name, row, place, num_samples=len(draws.cams))
-            for place, target in shown[row].items()
-        ]
-        yield figure, _draw_image(path, probs[:, row], names, summaries, [*shown[row].values()])
+    for place, (_, row) in enumerate(table.iterrows()):
+        yield (
+            row["figure"],
+            _draw_image(
+                load_picture(row["path"]),
+                shown_name(row),
+                probs[:, place],
+                names,
+                summaries[place],
+                [*shown[place].values()],
+            ),
+        )
 
 
 def _draw_image(
-    path: str,
+    picture: Array,
+    name: str,
     probs: Array,
     names: Sequence[str],
     summaries: Sequence[MapSummary],
@@ -202,13 +273,12 @@ def _draw_image(
     An uncertainty belongs to all draws together, so its map has no distribution over them: there,
     the last two panels are of what each draw adds, and say so.
     """
-    picture = load_picture(path)
     height = 2.9 * float(np.clip(picture.shape[0] / picture.shape[1], 0.5, 1.6)) + 0.9
     heights = [3.0, *[height] * len(summaries)]
     figure = Figure(figsize=(12.0, sum(heights)), layout="constrained")
     parts = figure.subfigures(len(heights), 1, height_ratios=heights)
     above, *below = np.asarray(parts).ravel()
-    draw_class_densities(probs, names, ax=above.subplots(), title=Path(path).name)
+    draw_class_densities(probs, names, ax=above.subplots(), title=name)
     for part, summary, target in zip(below, summaries, targets, strict=True):
         *_, third, fourth = draw_map_panels(
             picture,

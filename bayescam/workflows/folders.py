@@ -19,7 +19,9 @@ from typing import Any, Literal
 import pandas as pd
 
 from bayescam import __version__
+from bayescam.data.places import file_size
 from bayescam.types import InputError
+from bayescam.workflows.spreadsheet import inert_table
 
 __all__ = [
     "SCHEMA",
@@ -181,8 +183,7 @@ def data_fingerprint(records: pd.DataFrame) -> str:
     for image_id, path, label, split in zip(
         records["image_id"], records["path"], records["label"], splits, strict=True
     ):
-        size = os.path.getsize(path) if os.path.exists(path) else -1
-        digest.update(repr((str(image_id), str(label), str(split), size)).encode())
+        digest.update(repr((str(image_id), str(label), str(split), file_size(path))).encode())
     return digest.hexdigest()[:16]
 
 
@@ -218,12 +219,18 @@ def write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
 
 
-def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a table as `.parquet` or `.csv`, by the suffix of `path`, atomically, without index."""
+def write_table(path: Path, table: pd.DataFrame, *, float_format: str | None = None) -> None:
+    """Write a table as `.parquet` or `.csv`, by the suffix of `path`, atomically, without index.
+
+    No cell of a `.csv` is a formula; see `spreadsheet`. `float_format` is of its numbers.
+    """
     if path.suffix == ".parquet":
         write_atomically(path, lambda file: table.to_parquet(file, index=False))
     else:
-        write_atomically(path, lambda file: table.to_csv(file, index=False))
+        cells = inert_table(table)
+        write_atomically(
+            path, lambda file: cells.to_csv(file, index=False, float_format=float_format)
+        )
 
 
 def write_skipped(folder: Path, skipped: Sequence[tuple[int, str, str]]) -> None:

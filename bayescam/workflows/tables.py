@@ -10,7 +10,7 @@ import pandas as pd
 
 from bayescam.report import merge_intervals, to_markdown
 from bayescam.uncertainty import CALIBRATION_SCORES, OVERALL_SCORES
-from bayescam.workflows.folders import write_atomically, write_table, write_text
+from bayescam.workflows.folders import write_table, write_text
 
 __all__ = ["EVALUATION_SCHEMA", "evaluation_tables", "scores_table", "write_tables"]
 
@@ -56,10 +56,7 @@ def write_tables(evaluation: Mapping[str, Any], images: pd.DataFrame, folder: Pa
         write_table(folder / f"{name}.csv", table.reset_index())
         text = to_markdown(merge_intervals(table)) + "\n"
         write_text(folder / f"{name}.md", text)
-    write_atomically(
-        folder / "images.csv",
-        lambda file: images.to_csv(file, index=False, float_format="%.6g"),
-    )
+    write_table(folder / "images.csv", images, float_format="%.6g")
 
 
 def _scores(evaluation: Mapping[str, Any]) -> pd.DataFrame:

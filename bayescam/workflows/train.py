@@ -24,9 +24,12 @@ from bayescam.data import (
     augment_batch,
     check_records,
     complete_split,
+    parse_source,
     read_records,
+    seal_path,
 )
 from bayescam.data.records import group_keys
+from bayescam.data.sealing import is_sealed
 from bayescam.inference.features import TrainingImages
 from bayescam.inference.training import FitResult, TrainingSettings, fit_classifier
 from bayescam.models import build_classifier, class_names, load_model, save_model
@@ -135,17 +138,33 @@ def train_run(
     """
     if config.data.source is None or config.model is None:
         raise InputError("`config` must name data.source and model to train from the command line")
+    config = config.model_copy(update={"data": _without_identifiers(config.data)})
     split_seed = config.seed if config.data.split_seed is None else config.data.split_seed
     records = read_records(
-        config.data.source, published_split=config.data.published_split, seed=split_seed
+        str(config.data.source),
+        published_split=config.data.published_split,
+        seed=split_seed,
+        keep_identifiers=config.data.keep_identifiers,
     )
     records = complete_split(records, seed=split_seed)
     records = records[records["label"].notna()].reset_index(drop=True)
     names = sorted(records.loc[records["split"] == "train", "label"].unique())
+    assert config.model is not None
     settings = {**dict(config.model), "weights": _expand(config.model.weights)}
     model = build_classifier(**settings, class_names=names, seed=config.seed)
     with progress_bars(shown=progress) as report:
         return _fit_folder(model, records, config, Path(out), report)
+
+
+def _without_identifiers(data: DataConfig) -> DataConfig:
+    """The configuration as it is written: folders of DICOM images are often named after patients.
+
+    Its source is still that of the data, for who has the key.
+    """
+    kind, path = parse_source(str(data.source))
+    if kind != "dicom" or data.keep_identifiers or is_sealed(path):
+        return data
+    return data.model_copy(update={"source": f"{kind}:{seal_path(path.absolute())}"})
 
 
 def load_run(folder: str | os.PathLike[str]) -> Run:

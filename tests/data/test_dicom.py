@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pydicom
+import pydicom.data
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_modality_lut, apply_voi_lut, apply_windowing
@@ -105,10 +107,136 @@ def test_palette_colour(tmp_path: Path) -> None:
     np.testing.assert_array_equal(load_image(tmp_path / "x.dcm"), expected)
 
 
-def test_several_frames_are_refused(tmp_path: Path) -> None:
-    write_dicom(tmp_path / "x.dcm", np.zeros((3, 8, 8), np.uint8), frames=3)
-    with pytest.raises(ImageError, match="3 frames; one image per file"):
+def test_a_frame_is_named_by_its_number(tmp_path: Path) -> None:
+    frames = np.random.default_rng(2).integers(0, 256, (3, 5, 7), dtype=np.uint8)
+    path = tmp_path / "x.dcm"
+    write_dicom(path, frames, frames=3)
+    for number in (1, 2, 3):
+        np.testing.assert_array_equal(load_image(f"{path}#{number}")[..., 0], frames[number - 1])
+    with pytest.raises(ImageError, match="3 frames; name one, like FILE#1 to FILE#3"):
+        load_image(path)
+    with pytest.raises(ImageError, match="without frame 4; it has 3"):
+        load_image(f"{path}#4")
+
+
+def test_each_frame_goes_through_its_own_window(tmp_path: Path) -> None:
+    frames = np.random.default_rng(2).integers(0, 4096, (2, 5, 7)).astype(np.uint16)
+    own = []
+    for center in (1000, 3000):
+        window, groups = Dataset(), Dataset()
+        window.WindowCenter, window.WindowWidth = center, 500
+        groups.FrameVOILUTSequence = Sequence([window])
+        own.append(groups)
+    rescale, shared = Dataset(), Dataset()
+    rescale.RescaleSlope, rescale.RescaleIntercept = 2, -10
+    shared.PixelValueTransformationSequence = Sequence([rescale])
+    path = tmp_path / "x.dcm"
+    write_dicom(
+        path,
+        frames,
+        frames=2,
+        BitsStored=12,
+        SharedFunctionalGroupsSequence=Sequence([shared]),
+        PerFrameFunctionalGroupsSequence=Sequence(own),
+    )
+    for number, center in ((1, 1000), (2, 3000)):
+        values = frames[number - 1] * 2.0 - 10
+        shown = np.clip((values - (center - 0.5)) / 499 + 0.5, 0, 1)
+        np.testing.assert_array_equal(load_image(f"{path}#{number}")[..., 0], np.rint(shown * 255))
+
+
+@pytest.mark.parametrize(
+    ("tags", "reason"),
+    [
+        ({"BitsStored": 17}, "more bits stored than allocated, or none"),
+        ({"Rows": 60_000, "Columns": 60_000}, "more than 89,478,485 pixels"),
+        ({"RescaleSlope": 0, "RescaleIntercept": 0}, "rescale slope of 0"),
+        (
+            {"WindowCenter": 1, "WindowWidth": 0, "VOILUTFunction": "SIGMOID"},
+            "a window that is not a range",
+        ),
+        ({"PixelData": bytes(8)}, "fewer bytes of pixels than rows and columns need"),
+    ],
+)
+def test_tags_that_do_not_fit_are_refused(
+    tmp_path: Path, tags: dict[str, object], reason: str
+) -> None:
+    write_dicom(tmp_path / "x.dcm", GREY, **tags)
+    with pytest.raises(ImageError, match=reason):
         load_image(tmp_path / "x.dcm")
+
+
+def test_reasons_quote_nothing_of_the_header(tmp_path: Path) -> None:
+    path = tmp_path / "x.dcm"
+    write_dicom(path, GREY, PhotometricInterpretation="DOE JANE", BitsStored=12)
+    with pytest.raises(ImageError) as caught:
+        load_image(path)
+    assert "DOE" not in caught.value.reason
+
+
+FILES = Path(pydicom.data.__file__).parent
+SHIPPED = sorted(
+    path
+    for folder in ("test_files", "charset_files", "palettes")
+    for path in (FILES / folder).rglob("*")
+    if path.is_file()
+)
+
+
+def test_every_file_that_pydicom_ships_decodes_or_is_refused_with_one_reason(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Warnings are errors here, so that none is raised either."""
+    decoded, refused = set(), {}
+    for path in SHIPPED:
+        try:
+            image = load_image(path)
+        except ImageError as error:
+            refused[path.name] = error.reason
+            continue
+        assert image.dtype == np.uint8
+        assert image.shape[2] == 3
+        decoded.add(path.name)
+    assert not [line for line in caplog.records if line.name == "pydicom"]
+    assert len(decoded) + len(refused) > 100
+    reasons = [re.sub(r"\d+", "N", reason) for reason in refused.values()]
+    assert all(reason and "\n" not in reason and len(reason) < 150 for reason in reasons)
+    assert decoded >= {
+        "CT_small.dcm",  # 16 bits, signed
+        "MR_small_RLE.dcm",
+        "MR_small_jp2klossless.dcm",
+        "MR_small_jpeg_ls_lossless.dcm",
+        "MR_small_bigendian.dcm",
+        "JPGExtended.dcm",  # 12 bits in JPEG
+        "image_dfl.dcm",  # deflated
+        "examples_palette.dcm",
+        "SC_rgb_jpeg_dcmd.dcm",
+        "liver_1frame.dcm",  # 1 bit
+    }
+    # No way round: pixels cut short, a codestream that is damaged, a header that is not one.
+    broken = [name for name, reason in refused.items() if "cannot be decoded" in reason]
+    assert sorted(broken) == [
+        "JPEG-lossy.dcm",
+        "JPEG2000-embedded-sequence-delimiter.dcm",
+        "MR_truncated.dcm",
+        "badVR.dcm",
+    ]
+
+
+@pytest.mark.parametrize("name", ["MR_small", "CT_small", "693_J2KI", "liver_1frame"])
+def test_grey_files_of_pydicom_against_its_own_transformations(name: str) -> None:
+    """The same brightness as pydicom's, up to the range that it is scaled to."""
+    path = FILES / "test_files" / f"{name}.dcm"
+    dataset = pydicom.dcmread(path)
+    stored = dataset.pixel_array
+    values = apply_voi_lut(apply_modality_lut(stored, dataset), dataset).astype(float)
+    shown = load_image(path)[..., 0].astype(float)
+    inside = (shown > 0) & (shown < 255)
+    if inside.any():
+        slope, shift = np.polyfit(values[inside], shown[inside], 1)
+        assert np.abs(slope * values[inside] + shift - shown[inside]).max() < 1.01
+    order = np.argsort(values, axis=None, kind="stable")
+    assert (np.diff(shown.ravel()[order]) >= 0).all()
 
 
 def test_patient_tags_are_never_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,8 +131,8 @@ def test_broken_files_are_refused_in_one_short_line_each(tmp_path: Path) -> None
         ("circular_link.png", "symbolic links"),
         ("pipe.jpg", "not an ordinary file"),
         ("no_pixels.dcm", "DICOM without PixelData"),
-        ("short_pixels.dcm", "less than expected"),
-        ("false_syntax.dcm", "Unable to decode"),
+        ("short_pixels.dcm", "fewer bytes of pixels than rows and columns need"),
+        ("false_syntax.dcm", "no decoder can read its pixels"),
     ],
 )
 def test_reasons(tmp_path: Path, name: str, reason: str) -> None:

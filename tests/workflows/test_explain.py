@@ -12,6 +12,7 @@ from PIL import Image
 import bayescam as bc
 from bayescam.cli import main
 from bayescam.data import ImageLoader
+from bayescam.data.sealing import keyed_hash
 from bayescam.explain import Target
 from bayescam.types import CamDraws, InputError
 from bayescam.workflows.streaming import AnalysisOptions, analyze_records
@@ -28,7 +29,7 @@ def test_a_dicom_is_explained_like_the_same_picture_and_its_probabilities_are_pr
     run_folder: Path, picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     grey = np.asarray(Image.open(picture))[..., 0]
-    write_dicom(tmp_path / "xray.dcm", grey)
+    write_dicom(tmp_path / "xray.dcm", grey, SOPInstanceUID="1.2.3")
     Image.fromarray(grey).save(tmp_path / "photo.png")
     files = [str(tmp_path / name) for name in ("xray.dcm", "photo.png")]
     options = ["--num-samples", "20", "--method", "hirescam", "--layer", "block4_conv1"]
@@ -36,10 +37,11 @@ def test_a_dicom_is_explained_like_the_same_picture_and_its_probabilities_are_pr
     out = tmp_path / "out"
     assert main(["explain", str(run_folder), *files, *options, *targets, "--out", str(out)]) == 0
     dicom, photo = (row for _, row in pd.read_csv(out / "explanations.csv").iterrows())
-    assert (dicom["figure"], photo["figure"]) == ("xray.png", "photo.png")
+    name = f"1-dicom-{keyed_hash('image', '1.2.3#1')}"
+    assert (dicom["figure"], photo["figure"]) == (f"{name}.png", "2-photo.png")
     pd.testing.assert_series_equal(dicom[2:], photo[2:], check_names=False)
     said = capsys.readouterr().out
-    assert said.index("xray.dcm: ") < said.index("photo.png: ")
+    assert said.index(f"{name}: ") < said.index("photo.png: ")
     rows = re.findall(r"^(disc|plain|ring) +(\S+) +\[(\S+), (\S+)\]$", said, re.MULTILINE)
     assert len(rows) == 2 * 3
     for name, *numbers in rows:
@@ -76,14 +78,16 @@ def test_the_panels_of_an_uncertainty_do_not_claim_a_distribution_of_its_map(
     picture: Path,
 ) -> None:
     """It is one map of all draws: what varies over them is what each adds."""
-    from bayescam.workflows.explain import _draw_batch
+    from bayescam.workflows.explain import _draw_batch, _summarize_batch
 
     rng = np.random.default_rng(0)
     maps = rng.normal(1.0, 0.3, (20, 1, 2, 4, 4))
     targets = [Target.of_class(0, "a"), Target("mutual_information", (), "mutual_information")]
     table = pd.DataFrame({"path": [str(picture)], "figure": ["one.png"]})
     draws = CamDraws(rng.normal(size=(20, 1, 2)), {"last": maps}, np.zeros((1, 3)))
-    ((name, figure),) = _draw_batch(table, draws, [dict(enumerate(targets))], ["a", "b"])
+    shown = [dict(enumerate(targets))]
+    summaries = _summarize_batch(draws, shown)
+    ((name, figure),) = _draw_batch(table, draws, summaries, shown, ["a", "b"])
     assert name == "one.png"
     first, second = (f"{maps[:, 0, t].mean(axis=0).max() / 2:.3g}" for t in range(2))
     _, *rows = figure.subfigs
