@@ -74,6 +74,10 @@ def train(
             min=0, help="Key of the split, for members of an ensemble.  [default: that of --seed]"
         ),
     ] = None,
+    tensorboard: Annotated[
+        bool,
+        typer.Option("--tensorboard", help="Write RUN/tensorboard too, epoch by epoch."),
+    ] = False,
     seed: Seed = 0,
 ) -> None:
     """Train a classifier on a data set and write a run folder."""
@@ -114,7 +118,7 @@ def train(
             patience=patience,
         ),
     )
-    history = train_run(config, out)
+    history = train_run(config, out, tensorboard=tensorboard)
     print_table(history.set_index("epoch"))
     tell_skipped(out)
     typer.echo(f"run folder: {out}")

@@ -12,6 +12,7 @@ from bayescam.lazy import lazy_names
 
 if TYPE_CHECKING:
     from bayescam.workflows.analysis import analyze, summarize
+    from bayescam.workflows.arviz_groups import to_arviz
     from bayescam.workflows.config import TrainConfig
     from bayescam.workflows.evaluate import evaluate_folder
     from bayescam.workflows.exact import analyze_exactly
@@ -28,12 +29,14 @@ __all__ = [
     "fit",
     "report_folder",
     "summarize",
+    "to_arviz",
 ]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "bayescam.workflows.analysis": ("analyze", "summarize"),
+        "bayescam.workflows.arviz_groups": ("to_arviz",),
         "bayescam.workflows.config": ("TrainConfig",),
         "bayescam.workflows.evaluate": ("evaluate_folder",),
         "bayescam.workflows.exact": ("analyze_exactly",),
