@@ -7,12 +7,15 @@ from typing import Annotated, Literal
 
 import typer
 
+from bayescam.cli.completion import complete_data
+
 __all__ = ["TARGET_HELP", "Data", "Head", "Method", "NumSamples", "Out", "Seed", "TargetLayer"]
 
 Data = Annotated[
     str,
     typer.Option(
         metavar="KIND:PATH",
+        autocompletion=complete_data,
         help="Data set: ham10000, chest_xray, covid, folder, table, chexpert or mura, and where.",
     ),
 ]

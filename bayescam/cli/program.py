@@ -13,6 +13,7 @@ from bayescam import __version__
 from bayescam.cli.analysis import analyze, evaluate, explain, report
 from bayescam.cli.console import complain, show_warning
 from bayescam.cli.data import audit, phantoms
+from bayescam.cli.sharing import log, serve
 from bayescam.cli.studies import demo, shortcut
 from bayescam.cli.training import train
 
@@ -21,11 +22,22 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     name="bayescam",
     help="Class probabilities and Grad-CAM maps of medical images, both with their uncertainty.",
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for _command in (demo, phantoms, audit, train, analyze, evaluate, report, explain, shortcut):
+for _command in (
+    demo,
+    phantoms,
+    audit,
+    train,
+    analyze,
+    evaluate,
+    report,
+    serve,
+    explain,
+    shortcut,
+    log,
+):
     app.command()(_command)
 
 _UsageError = typer.BadParameter.__mro__[1]

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from bayescam.cli.completion import complete_backbone
 from bayescam.cli.console import load_tensorflow, print_table, tell_skipped
 from bayescam.cli.options import Data, Head, Out, Seed
 
@@ -16,7 +17,11 @@ def train(
     data: Data,
     out: Out,
     backbone: Annotated[
-        str, typer.Option(help="vgg16, squeezenet, narrow_vgg, or any of tf_keras.applications.")
+        str,
+        typer.Option(
+            help="vgg16, squeezenet, narrow_vgg, or any of tf_keras.applications.",
+            autocompletion=complete_backbone,
+        ),
     ] = "vgg16",
     head: Head = "flipout",
     weights: Annotated[

@@ -141,7 +141,7 @@ def _observed(dataset: xr.Dataset, labels: Sequence[str | int | None]) -> xr.Dat
     )
 
 
-def _class_index(label: object, names: Sequence[str]) -> int:
+def _class_index(label: Any, names: Sequence[str]) -> int:  # noqa: ANN401
     """The index of a class, -1 where it is not known."""
     if isinstance(label, str) and label in names:
         return names.index(label)
