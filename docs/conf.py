@@ -38,6 +38,7 @@ napoleon_use_rtype = False
 python_use_unqualified_type_names = True
 maximum_signature_line_length = 88
 add_module_names = False
+toc_object_entries = False  # each name has a heading already
 
 highlight_language = "text"
 html_theme = "furo"

@@ -101,10 +101,11 @@ def reference_page(room: str, text: str | None) -> str:
 
 def settings_page() -> str:
     """What is public in its own module alone."""
-    parts = ["# Settings and results", "Names that live in the module that is given with them."]
+    parts = ["# Settings and results", "Names that are not in the doors of their rooms."]
     for path in SETTINGS:
         module, _, name = path.rpartition(".")
-        parts += _entries(module, [name])
+        heading, _, entry = next(_entries(module, [name])).partition("\n\n")
+        parts += [heading, f"```python\nfrom {module} import {name}\n```", entry]
     parts += [
         "## evaluation.json",
         "```{eval-rst}\n.. automodule:: bayescam.workflows.evaluate\n   :no-members:\n```",
