@@ -41,7 +41,7 @@ if TYPE_CHECKING:
         save_model,
     )
     from bayescam.types import InputError
-    from bayescam.workflows import analyze, analyze_exactly, fit, summarize
+    from bayescam.workflows import analyze, analyze_exactly, fit, summarize, to_arviz
 
 __all__ = [
     "InputError",
@@ -70,6 +70,7 @@ __all__ = [
     "save_model",
     "split_records",
     "summarize",
+    "to_arviz",
     "write_phantoms",
 ]
 
@@ -104,6 +105,6 @@ __getattr__, __dir__ = lazy_names(
             "save_model",
         ),
         "bayescam.types": ("InputError",),
-        "bayescam.workflows": ("analyze", "analyze_exactly", "fit", "summarize"),
+        "bayescam.workflows": ("analyze", "analyze_exactly", "fit", "summarize", "to_arviz"),
     },
 )

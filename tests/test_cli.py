@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -23,15 +24,18 @@ COMMANDS = (
     "evaluate",
     "report",
     "checklist",
+    "serve",
     "explain",
     "shortcut",
+    "log",
 )
+NOTHING_RANDOM = ("serve", "log")
 
 
 def call(*arguments: object) -> subprocess.CompletedProcess[str]:
     """The command in a fresh interpreter, as a user has it."""
     return subprocess.run(
-        [sys.executable, "-m", "bayescam.cli", *map(str, arguments)],
+        [sys.executable, "-m", "bayescam", *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,
@@ -39,9 +43,9 @@ def call(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help_and_a_seed(command: str, capsys) -> None:
+def test_every_command_has_help_and_a_seed_for_what_is_random(command: str, capsys) -> None:
     assert main([command, "--help"]) == 0
-    assert "--seed" in capsys.readouterr().out
+    assert ("--seed" in capsys.readouterr().out) == (command not in NOTHING_RANDOM)
 
 
 def test_help_is_quick_and_loads_no_tensorflow() -> None:
@@ -186,3 +190,59 @@ def test_every_method_of_maps_is_offered() -> None:
     from bayescam.explain import MAP_METHODS
 
     assert get_args(get_args(Method)[0]) == MAP_METHODS
+
+
+def offered(line: str) -> list[str]:
+    """What bash is offered at the end of a line; loading TensorFlow for it would be an error."""
+    words = line.split(" ")
+    asked = {
+        "_BAYESCAM_COMPLETE": "complete_bash",
+        "COMP_WORDS": line,
+        "COMP_CWORD": str(len(words) - 1),
+    }
+    code = (
+        "import atexit, sys\n"
+        "atexit.register(lambda: 'tensorflow' in sys.modules and print('TensorFlow'))\n"
+        "from bayescam.cli import main\nmain([])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | asked,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.split()
+
+
+def test_the_shell_completes_commands_choices_and_classes(tmp_path: Path) -> None:
+    settings = {"class_names": ["mel", "nv", "mole"]}
+    (tmp_path / "manifest.json").write_text(json.dumps({"settings": settings}))
+    assert set(offered("bayescam ")) == set(COMMANDS)
+    assert offered("bayescam train --head lo") == ["local_reparameterization"]
+    assert offered("bayescam analyze run --method g") == [
+        "gradcam",
+        "gradcam++",
+        "guided_gradcam_tutorial",
+    ]
+    assert offered("bayescam train --backbone vgg") == ["vgg16", "vgg19"]
+    assert offered("bayescam train --data ch") == ["chest_xray:", "chexpert:"]
+    assert offered(f"bayescam evaluate {tmp_path} --concern m") == ["mel", "mole"]
+    assert offered(f"bayescam explain {tmp_path} x.png --target n") == ["nv"]
+    assert offered("bayescam evaluate nowhere --concern m") == []
+
+
+def test_what_completion_spells_out_is_what_there_is() -> None:
+    from bayescam.cli.completion import BACKBONES, DATA_KINDS
+    from bayescam.data.registry import READERS
+    from bayescam.models.backbones import backbone_names
+
+    assert backbone_names() == BACKBONES
+    assert tuple(READERS) == DATA_KINDS
+
+
+def test_completion_of_a_shell_is_shown(capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--show-completion", "bash"])
+    assert ended.value.code == 0
+    assert "_BAYESCAM_COMPLETE=complete_bash" in capsys.readouterr().out

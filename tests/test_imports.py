@@ -25,6 +25,7 @@ ALLOWED = {
     "explain": COMMON | {"models", "inference"},
     "workflows": CORE,
     "cli": CORE | {"workflows"},
+    "__main__": {"cli"},
     "__init__": CORE | {"workflows"},
 }
 

@@ -21,7 +21,7 @@ def test_the_example_runs(tmp_path, monkeypatch, capsys):
 
 def test_the_commands_exist(capsys):
     used = set(re.findall(r"^bayescam (\w+)", README, flags=re.MULTILINE))
-    assert {"audit", "train", "analyze", "evaluate", "report", "explain"} == used
+    assert {"audit", "train", "analyze", "evaluate", "report", "explain"} <= used
     for command in sorted(used):
         assert bayescam.cli.main([command, "--help"]) == 0
     capsys.readouterr()

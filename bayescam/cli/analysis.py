@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from bayescam.cli.completion import complete_class, complete_data
 from bayescam.cli.console import load_tensorflow, tell_skipped
 from bayescam.cli.options import (
     TARGET_HELP,
@@ -31,7 +32,11 @@ def analyze(
     out: Out,
     data: Annotated[
         str | None,
-        typer.Option(metavar="KIND:PATH", help="Data set.  [default: that of the training]"),
+        typer.Option(
+            metavar="KIND:PATH",
+            help="Data set.  [default: that of the training]",
+            autocompletion=complete_data,
+        ),
     ] = None,
     split: Annotated[
         Literal["train", "val", "test", "all"] | None,
@@ -45,7 +50,11 @@ def analyze(
     method: Method = "gradcam",
     target: Annotated[
         list[str] | None,
-        typer.Option(metavar="TARGET", help=f"{TARGET_HELP}  [default: every class]"),
+        typer.Option(
+            metavar="TARGET",
+            help=f"{TARGET_HELP}  [default: every class]",
+            autocompletion=complete_class,
+        ),
     ] = None,
     target_layer: TargetLayer = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 32,
@@ -101,7 +110,11 @@ def evaluate(
     ] = None,
     concern: Annotated[
         str | None,
-        typer.Option(metavar="CLASS", help="Class whose silent misses are counted, like mel."),
+        typer.Option(
+            metavar="CLASS",
+            help="Class whose silent misses are counted, like mel.",
+            autocompletion=complete_class,
+        ),
     ] = None,
     coverage: Annotated[
         float,
@@ -183,7 +196,11 @@ def explain(
     method: Method = "gradcam",
     target: Annotated[
         list[str] | None,
-        typer.Option(metavar="TARGET", help=f"{TARGET_HELP}  [default: the predicted class]"),
+        typer.Option(
+            metavar="TARGET",
+            help=f"{TARGET_HELP}  [default: the predicted class]",
+            autocompletion=complete_class,
+        ),
     ] = None,
     target_layer: TargetLayer = None,
     dicom: Annotated[

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from bayescam.cli.completion import complete_data
 from bayescam.cli.options import KeepIdentifiers, Seed
 
 __all__ = ["audit", "phantoms"]
@@ -35,7 +36,12 @@ def phantoms(
 
 
 def audit(
-    data: Annotated[str, typer.Argument(metavar="KIND:PATH", help="Data set to audit.")],
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="KIND:PATH", help="Data set to audit.", autocompletion=complete_data
+        ),
+    ],
     cut: Annotated[
         Literal["found", "grouped", "random"],
         typer.Option(

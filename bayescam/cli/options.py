@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from bayescam.cli.completion import complete_data
+
 __all__ = [
     "TARGET_HELP",
     "Data",
@@ -23,6 +25,7 @@ Data = Annotated[
     str,
     typer.Option(
         metavar="KIND:PATH",
+        autocompletion=complete_data,
         help="Data set: ham10000, chest_xray, covid, folder, table, chexpert, mura or dicom, and "
         "where.",
     ),

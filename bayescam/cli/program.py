@@ -13,6 +13,7 @@ from bayescam import __version__
 from bayescam.cli.analysis import analyze, checklist, evaluate, explain, report
 from bayescam.cli.console import complain, show_warning
 from bayescam.cli.data import audit, phantoms
+from bayescam.cli.sharing import log, serve
 from bayescam.cli.studies import demo, shortcut
 from bayescam.cli.training import train
 
@@ -21,7 +22,6 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     name="bayescam",
     help="Class probabilities and Grad-CAM maps of medical images, both with their uncertainty.",
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -34,8 +34,10 @@ _COMMANDS = (
     evaluate,
     report,
     checklist,
+    serve,
     explain,
     shortcut,
+    log,
 )
 for _command in _COMMANDS:
     app.command()(_command)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from bayescam.cli.completion import complete_backbone, complete_data
 from bayescam.cli.console import load_tensorflow, print_table
 from bayescam.cli.options import Head, NumSamples, Out, Seed
 
@@ -33,7 +34,11 @@ def shortcut(
     ] = Path("shortcut"),
     data: Annotated[
         str | None,
-        typer.Option(metavar="KIND:PATH", help="Data set.  [default: synthetic skin lesions]"),
+        typer.Option(
+            metavar="KIND:PATH",
+            help="Data set.  [default: synthetic skin lesions]",
+            autocompletion=complete_data,
+        ),
     ] = None,
     artefact: Annotated[
         Literal["ruler", "colour_patch", "laterality_mark"] | None,
@@ -51,7 +56,9 @@ def shortcut(
     other_share: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the other classes that has it.")
     ] = 0.0,
-    backbone: Annotated[str, typer.Option(help="As in bayescam train.")] = "narrow_vgg",
+    backbone: Annotated[
+        str, typer.Option(help="As in bayescam train.", autocompletion=complete_backbone)
+    ] = "narrow_vgg",
     head: Head = "flipout",
     weights: Annotated[
         str | None, typer.Option(metavar="FILE", help="Backbone weights: a file, or imagenet.")

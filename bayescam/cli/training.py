@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from bayescam.cli.completion import complete_backbone
 from bayescam.cli.console import load_tensorflow, print_table, tell_skipped
 from bayescam.cli.options import Data, Head, KeepIdentifiers, Out, Seed
 
@@ -16,7 +17,11 @@ def train(
     data: Data,
     out: Out,
     backbone: Annotated[
-        str, typer.Option(help="vgg16, squeezenet, narrow_vgg, or any of tf_keras.applications.")
+        str,
+        typer.Option(
+            help="vgg16, squeezenet, narrow_vgg, or any of tf_keras.applications.",
+            autocompletion=complete_backbone,
+        ),
     ] = "vgg16",
     head: Head = "flipout",
     weights: Annotated[
@@ -75,6 +80,10 @@ def train(
         ),
     ] = None,
     keep_identifiers: KeepIdentifiers = False,
+    tensorboard: Annotated[
+        bool,
+        typer.Option("--tensorboard", help="Write RUN/tensorboard too, epoch by epoch."),
+    ] = False,
     seed: Seed = 0,
 ) -> None:
     """Train a classifier on a data set and write a run folder."""
@@ -116,7 +125,7 @@ def train(
             patience=patience,
         ),
     )
-    history = train_run(config, out)
+    history = train_run(config, out, tensorboard=tensorboard)
     print_table(history.set_index("epoch"))
     tell_skipped(out)
     typer.echo(f"run folder: {out}")

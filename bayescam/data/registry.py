@@ -35,6 +35,11 @@ def parse_source(source: str) -> tuple[str, Path]:
 
     Raises:
         InputError: if there is no colon or no path, or the kind is not one of `READERS`.
+
+    Example:
+        >>> kind, path = parse_source("folder:images/skin")
+        >>> kind, path.as_posix()
+        ('folder', 'images/skin')
     """
     kinds = ", ".join(READERS)
     kind, colon, path = source.partition(":")

@@ -48,6 +48,18 @@ def split_records(
     References:
         Sechidis et al. 2011, "On the stratification of multi-label data", section 3, for the idea
         of drawing by what is still lacking; the urn, in place of its greedy maximum, is ours.
+
+    Example:
+        >>> from bayescam.data.records import build_records
+        >>> records = build_records({
+        ...     "image_id": [f"image{i}" for i in range(100)],
+        ...     "path": [f"image{i}.png" for i in range(100)],
+        ...     "label": ["nv", "nv", "nv", "mel"] * 25,
+        ...     "group": [f"lesion{i // 2}" for i in range(100)],
+        ... })
+        >>> records = split_records(records, seed=0)
+        >>> int(records.groupby("group")["split"].nunique().max())  # no lesion is in two splits
+        1
     """
     check_records(records)
     shares = _check_fractions(DEFAULT_FRACTIONS if fractions is None else fractions)

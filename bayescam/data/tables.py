@@ -36,6 +36,15 @@ def read_table(csv: str | Path) -> pd.DataFrame:
     Raises:
         InputError: if the file cannot be read, a column is absent, a path is missing, an
             `image_id` occurs twice, or a split is none of train, val, test.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     csv = Path(folder) / "images.csv"
+        ...     pd.DataFrame({"path": ["a.png"], "label": ["mel"], "age": [61]}).to_csv(csv)
+        ...     read_table(csv)[["image_id", "label", "age"]]
+          image_id label  age
+        0        a   mel   61
     """
     file = _require_file(csv, "table")
     table = read_csv(file, dict.fromkeys(RECORD_COLUMNS, "str"), **_WORDS_ARE_LABELS)

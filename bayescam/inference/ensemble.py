@@ -12,6 +12,7 @@ from bayescam.inference.checkpoint import Checkpoint
 from bayescam.inference.features import FeatureCache, ProgressReport
 from bayescam.inference.split import split_network
 from bayescam.inference.stages import plan_stages
+from bayescam.inference.tensorboard import EpochReport
 from bayescam.inference.trainer import StageTrainer, TrainingSettings
 from bayescam.models.ensemble import EnsembleDense
 from bayescam.models.graph import Step
@@ -26,6 +27,7 @@ def train_members(
     labels: tuple[Array, Array],
     settings: TrainingSettings,
     report: ProgressReport | None,
+    on_epoch: EpochReport | None = None,
 ) -> list[dict[str, Any]]:
     """Trains all members of the head of a model and returns the history, stage "member m".
 
@@ -35,6 +37,7 @@ def train_members(
         labels: Training and validation classes.
         settings: How to train each; member m is trained with another seed.
         report: Told how far it is.
+        on_epoch: Called with each row of the history.
     """
     layers = _ensemble_layers(model)
     if not layers:
@@ -55,7 +58,7 @@ def train_members(
             (labels[0][rows], labels[1]),
             replace(settings, seed=int(rng.integers(2**31))),
         )
-        history += trainer.run(Checkpoint(None, "", ""), report)
+        history += trainer.run(Checkpoint(None, "", ""), report, on_epoch)
         members.append([dense.get_weights() for dense in plain.values()])
     for layer, weights in zip(layers, zip(*members, strict=True), strict=True):
         kernels, biases = (np.stack(part) for part in zip(*weights, strict=True))

@@ -15,6 +15,7 @@ from bayescam.inference.features import FeatureCache, ProgressReport
 from bayescam.inference.laplace import fit_laplace
 from bayescam.inference.split import NetworkSplit, split_network
 from bayescam.inference.stages import Stage, plan_stages
+from bayescam.inference.tensorboard import EpochReport
 from bayescam.inference.trainer import StageTrainer, TrainingSettings
 from bayescam.models.ensemble import EnsembleDense
 from bayescam.models.laplace import LaplaceDense
@@ -40,6 +41,7 @@ def fit_head(
     *,
     settings: TrainingSettings | None = None,
     report: ProgressReport | None = None,
+    on_epoch: EpochReport | None = None,
 ) -> list[dict[str, Any]]:
     """Trains the head of a model in place on features and returns the history.
 
@@ -51,6 +53,7 @@ def fit_head(
         labels: Training and validation classes, integers (N,).
         settings: How to train; what concerns fine-tuning is not used.
         report: Told how far it is.
+        on_epoch: Called with each row of the history when it is done, such as a `TensorBoardLog`.
 
     Returns:
         One row per epoch: stage, epoch, loss, kl_divergence (nats), validation_log_likelihood
@@ -90,10 +93,10 @@ def fit_head(
     if plain_twin(model) is model:
         (stage,) = plan_stages(split, 0)
         checkpoint = Checkpoint(None, stage.name, "")
-        history = train_stage(model, stage, checked, both, settings, checkpoint, report)
+        history = train_stage(model, stage, checked, both, settings, checkpoint, report, on_epoch)
     else:
         _standardize(split, train)
-    return history + complete_posterior(model, lambda: checked, both, settings, report)
+    return history + complete_posterior(model, lambda: checked, both, settings, report, on_epoch)
 
 
 def complete_posterior(
@@ -102,6 +105,7 @@ def complete_posterior(
     labels: tuple[Array, Array],
     settings: TrainingSettings,
     report: ProgressReport | None,
+    on_epoch: EpochReport | None = None,
 ) -> list[dict[str, Any]]:
     """What some heads need once the weights are trained: members, or a covariance."""
     layers = [step.layer for step in split_network(model).suffix]
@@ -109,7 +113,7 @@ def complete_posterior(
         return []
     train, val = head_features()
     fit_laplace(model, train, labels[0], settings.class_weight_power)
-    return train_members(model, (train, val), labels, settings, report)
+    return train_members(model, (train, val), labels, settings, report, on_epoch)
 
 
 def set_num_train(model: tf_keras.Model, number: int) -> None:
@@ -129,11 +133,12 @@ def train_stage(
     settings: TrainingSettings,
     checkpoint: Checkpoint,
     report: ProgressReport | None,
+    on_epoch: EpochReport | None = None,
 ) -> list[dict[str, Any]]:
     """Trains a stage, the head on standardised features, and returns the history."""
     if stage.name == "head":
         _standardize(split_network(model), features[0])
-    return StageTrainer(model, stage, features, labels, settings).run(checkpoint, report)
+    return StageTrainer(model, stage, features, labels, settings).run(checkpoint, report, on_epoch)
 
 
 def _standardize(split: NetworkSplit, cache: FeatureCache) -> None:

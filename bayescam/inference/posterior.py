@@ -97,6 +97,15 @@ def draw_posterior(
 
     Raises:
         InputError: If `num_samples` is below 1 or the model cannot be split.
+
+    Example:
+        >>> import numpy as np
+        >>> from bayescam.models import build_head
+        >>> model = build_head(4, class_names=["nv", "mel"], head="flipout", num_train=100)
+        >>> few, many = (draw_posterior(model, num, seed=3) for num in (3, 5))
+        >>> features = np.ones((1, 4), np.float32)
+        >>> bool(np.allclose(many.logits(features)[:3], few.logits(features)))
+        True
     """
     check_whole_number("num_samples", num_samples, least=1)
     if not isinstance(seed, numbers.Integral):

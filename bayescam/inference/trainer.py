@@ -19,6 +19,7 @@ from bayescam.inference.features import FeatureCache, ProgressReport
 from bayescam.inference.posterior import draw_posterior
 from bayescam.inference.split import split_network
 from bayescam.inference.stages import Stage, frozen_batch_norm
+from bayescam.inference.tensorboard import EpochReport
 from bayescam.models.layers import SampledDropout
 from bayescam.models.mean_field import MeanFieldDense
 from bayescam.models.prior import layers_with_prior, negative_log_prior
@@ -123,8 +124,17 @@ class StageTrainer:
         """Steps per epoch; the last batch may be smaller."""
         return -(-len(self.labels) // self.settings.batch_size)
 
-    def run(self, checkpoint: Checkpoint, report: ProgressReport | None) -> list[dict[str, Any]]:
-        """Trains to the end or to the end of patience; leaves the best weights in the model."""
+    def run(
+        self,
+        checkpoint: Checkpoint,
+        report: ProgressReport | None,
+        on_epoch: EpochReport | None = None,
+    ) -> list[dict[str, Any]]:
+        """Trains to the end or to the end of patience; leaves the best weights in the model.
+
+        `on_epoch` is told the rows of a killed training first, if this one carries on.
+        """
+        tell = on_epoch or (lambda row: None)
         state = {
             "variables": self.variables,
             "averages": self.averages,
@@ -132,6 +142,8 @@ class StageTrainer:
             "calls": [layer.calls for layer in self.stage.layers if isinstance(layer, _COUNTING)],
         }
         history, best = checkpoint.restore(state)
+        for row in history:
+            tell(row)
         for epoch in range(len(history), self.epochs):
             if _out_of_patience(history[self.warmup :], self.settings.patience):
                 break
@@ -147,6 +159,7 @@ class StageTrainer:
             if not likelihoods or row["validation_log_likelihood"] > max(likelihoods):
                 best = [average.numpy() for average in self.averages]
             checkpoint.write(state, history, best)
+            tell(row)
         for variable, value in zip(self.variables, best, strict=True):
             variable.assign(value)
         return history

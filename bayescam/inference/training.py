@@ -34,6 +34,7 @@ from bayescam.inference.head_training import (
 )
 from bayescam.inference.split import NetworkSplit, split_network
 from bayescam.inference.stages import plan_stages
+from bayescam.inference.tensorboard import EpochReport
 from bayescam.inference.trainer import TrainingSettings
 from bayescam.types import Array, InputError
 
@@ -81,6 +82,7 @@ def fit_classifier(
     work_dir: Path | None = None,
     features_dir: Path | None = None,
     report: ProgressReport | None = None,
+    on_epoch: EpochReport | None = None,
 ) -> FitResult:
     """Trains a model in place and returns how it went.
 
@@ -94,6 +96,8 @@ def fit_classifier(
         features_dir: Folder of the cache on disk, `work_dir / "features"` by default. Trainings
             on the same images may share it: where their frozen layers are the same, these run once.
         report: Told how far it is.
+        on_epoch: Called with each row of the history when it is done, such as a `TensorBoardLog`;
+            a training that carries on tells it the earlier ones first.
 
     Raises:
         InputError: If there are no images, a label is no class, or a setting does not fit.
@@ -122,11 +126,18 @@ def fit_classifier(
                 arrays = frozen.to_features(some), frozen.to_features(caches[1])
             checkpoint = Checkpoint(work_dir, stage.name, f"{start} {settings} {train.fingerprint}")
             history += train_stage(
-                trained, stage, arrays, (train.labels, val.labels), settings, checkpoint, report
+                trained,
+                stage,
+                arrays,
+                (train.labels, val.labels),
+                settings,
+                checkpoint,
+                report,
+                on_epoch,
             )
         result = FitResult(history, split, frozen, caches)
         history += complete_posterior(
-            model, result.head_features, (train.labels, val.labels), settings, report
+            model, result.head_features, (train.labels, val.labels), settings, report, on_epoch
         )
     return result
 

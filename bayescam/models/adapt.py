@@ -62,6 +62,18 @@ def adapt_model(
     Raises:
         InputError: If the model does not end in class probabilities or logits, or has another
             number of classes; the line says what it ends in.
+
+    Example:
+        >>> mine = tf_keras.Sequential([
+        ...     tf_keras.Input((8, 8, 3)),
+        ...     tf_keras.layers.GlobalAveragePooling2D(),
+        ...     tf_keras.layers.Dense(2, activation="softmax"),
+        ... ])
+        >>> model = adapt_model(mine, ["nv", "mel"])
+        >>> images = np.full((1, 8, 8, 3), 51.0)
+        >>> probs = np.exp(model(images)) / np.exp(model(images)).sum()
+        >>> bool(np.allclose(probs, mine(images / 255), atol=1e-6))
+        True
     """
     prepare_gpus()
     _check_model(user_model, rescale)

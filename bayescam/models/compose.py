@@ -66,17 +66,17 @@ def build_classifier(
         hidden_units: Sizes of hidden layers (ReLU) of the head, none by default.
         seed: Fixes all random initial weights and the perturbations of flipout training.
         **options: Those of the head; one that its kind does not have is refused.
-            prior_sd: Standard deviation of the Gaussian prior of each weight. None is 0.15 for a
-                Gaussian head and no prior for the others, whose weights are points; with a prior
-                they are trained to the maximum of the posterior. A Laplace head's covariance has
-                the same prior; without one, that of the largest marginal likelihood. Biases have
-                none.
-            dropout_rate: Share of features that a mask of a dropout head sets to zero, 0.5.
-            num_members: How many heads an ensemble has, 5.
-            covariance: What a Laplace head keeps of the covariance of its weights: `"kronecker"`
-                by default, `"full"` (at most 6000 weights) or `"diagonal"`.
-            num_train: Number of training images, by which the KL divergence is divided.
-                `bayescam.fit` sets it; plain `compile` and `fit` need it here.
+
+            - `prior_sd`: Standard deviation of the Gaussian prior of each weight. None is 0.15 for
+              a Gaussian head and no prior for the others, whose weights are points; with a prior
+              they are trained to the maximum of the posterior. A Laplace head's covariance has the
+              same prior; without one, that of the largest marginal likelihood. Biases have none.
+            - `dropout_rate`: Share of features that a mask of a dropout head sets to zero, 0.5.
+            - `num_members`: How many heads an ensemble has, 5.
+            - `covariance`: What a Laplace head keeps of the covariance of its weights:
+              `"kronecker"` by default, `"full"` (at most 6000 weights) or `"diagonal"`.
+            - `num_train`: Number of training images, by which the KL divergence is divided.
+              `bayescam.fit` sets it; plain `compile` and `fit` need it here.
 
     Raises:
         InputError: If an argument does not fit; the line says which and why.

@@ -63,7 +63,7 @@ class LaplaceDense(tf_keras.layers.Dense):
         return {"kronecker": both, "full": both[:1], "diagonal": []}[self.covariance]
 
     def perturbed(self, noise: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns kernels (S, F, K) and biases (S, K) of draws from noise (S, *noise_shape)."""
+        """Returns kernels (S, F, K) and biases (S, K) of draws from noise `(S, *noise_shape)`."""
         moved = noise * self.posterior_sd
         if self.bases:
             moved = tf.einsum("fg,sgl->sfl", self.bases[0], moved)

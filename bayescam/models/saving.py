@@ -105,6 +105,14 @@ def load_model(path: str | PathLike[str], *, trust: bool = False) -> tf_keras.Mo
 
     Raises:
         InputError: If there is nothing, it is no such model, is of Keras 3, or needs `trust`.
+
+    Example:
+        >>> import tempfile
+        >>> from bayescam.models import build_head
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_model(build_head(4, class_names=["nv", "mel"]), f"{folder}/head.keras")
+        ...     load_model(f"{folder}/head.keras").output_shape
+        (None, 2)
     """
     prepare_gpus()
     path = Path(path).expanduser()

@@ -83,7 +83,15 @@ def merge_intervals(table: pd.DataFrame, *, digits: int = 3) -> pd.DataFrame:
 
 
 def to_markdown(table: pd.DataFrame, *, digits: int = 3) -> str:
-    """A Markdown table with the index as its first column; numbers to the right, bars escaped."""
+    """A Markdown table with the index as its first column; numbers to the right, bars escaped.
+
+    Example:
+        >>> table = pd.DataFrame({"accuracy": [0.79]}, index=pd.Index(["dense"], name="head"))
+        >>> print(to_markdown(table))
+        | head  | accuracy |
+        | ----- | -------: |
+        | dense |    0.790 |
+    """
     header, rows, right = table_cells(table, digits=digits)
     escaped = [[cell.replace("|", r"\|") for cell in row] for row in (header, *rows)]
     widths = _widths(escaped, minimum=3)
@@ -97,7 +105,15 @@ def to_markdown(table: pd.DataFrame, *, digits: int = 3) -> str:
 
 
 def to_text(table: pd.DataFrame, *, digits: int = 3) -> str:
-    """An aligned plain-text table with a rule below the heading."""
+    """An aligned plain-text table with a rule below the heading.
+
+    Example:
+        >>> table = pd.DataFrame({"accuracy": [0.79]}, index=pd.Index(["dense"], name="head"))
+        >>> print(to_text(table))
+        head   accuracy
+        ---------------
+        dense     0.790
+    """
     header, rows, right = table_cells(table, digits=digits)
     widths = _widths([header, *rows])
     lines = ["  ".join(_justify(row, widths, right)).rstrip() for row in (header, *rows)]

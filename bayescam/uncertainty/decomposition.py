@@ -44,12 +44,22 @@ def decompose(probs: ArrayLike) -> UncertaintyDecomposition:
 
 
 def predictive_entropy(probs: ArrayLike) -> NDArray[np.float64]:
-    """The entropy of the mean probabilities, `H(mean_s p_s)`, shape (N,), in nats."""
+    """The entropy of the mean probabilities, `H(mean_s p_s)`, shape (N,), in nats.
+
+    Example:
+        >>> predictive_entropy([[[1.0, 0.0]], [[0.0, 1.0]]]).round(4)  # two draws of one image
+        array([0.6931])
+    """
     return entropy(check_probs(probs).mean(axis=0))
 
 
 def expected_entropy(probs: ArrayLike) -> NDArray[np.float64]:
-    """The mean over draws of the entropy, `mean_s H(p_s)`, shape (N,), in nats."""
+    """The mean over draws of the entropy, `mean_s H(p_s)`, shape (N,), in nats.
+
+    Example:
+        >>> expected_entropy([[[1.0, 0.0]], [[0.5, 0.5]]]).round(4)  # half of log 2
+        array([0.3466])
+    """
     return entropies(check_probs(probs)).expected_entropy
 
 
@@ -58,6 +68,10 @@ def mutual_information(probs: ArrayLike) -> NDArray[np.float64]:
 
     Raises:
         InputError: as `decompose`, or when there is only one draw.
+
+    Example:
+        >>> mutual_information([[[1.0, 0.0]], [[0.0, 1.0]]]).round(4)  # each is sure, of another
+        array([0.6931])
     """
     return entropies(check_several_draws(probs, "mutual_information")).mutual_information
 

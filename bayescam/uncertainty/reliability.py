@@ -69,6 +69,11 @@ def reliability_curve(
 
     Raises:
         InputError: bad probabilities or labels, fewer than one bin, or an unknown binning.
+
+    Example:
+        >>> curve = reliability_curve([[0.9, 0.1], [0.4, 0.6]], [0, 0], num_bins=2)
+        >>> curve.count.tolist(), curve.accuracy[1:].tolist(), curve.confidence[1:].tolist()
+        ([0, 2], [0.5], [0.75])
     """
     probs, truth = check_binned(mean_probs, labels, num_bins, binning)
     confidence, correct = probs.max(axis=1), probs.argmax(axis=1) == truth
@@ -94,6 +99,10 @@ def expected_calibration_error(
     Guo et al. 2017, equation 3, with 15 bins of equal width; the edges are those of
     `ReliabilityCurve`, so a confidence of exactly 1.0 falls in the last bin. Bins of equal mass
     are the variant of Roelofs et al. 2022, "Mitigating bias in calibration error estimation".
+
+    Example:
+        >>> round(expected_calibration_error([[0.8, 0.2]] * 4, [0, 0, 1, 1]), 4)  # half are right
+        0.3
     """
     curve = reliability_curve(mean_probs, labels, num_bins=num_bins, binning=binning)
     return curve.expected_calibration_error

@@ -12,6 +12,7 @@ from bayescam.lazy import lazy_names
 
 if TYPE_CHECKING:
     from bayescam.workflows.analysis import analyze, summarize
+    from bayescam.workflows.arviz_groups import to_arviz
     from bayescam.workflows.checklist import checklist_folder
     from bayescam.workflows.config import TrainConfig
     from bayescam.workflows.evaluate import evaluate_folder
@@ -30,6 +31,7 @@ __all__ = [
     "fit",
     "report_folder",
     "summarize",
+    "to_arviz",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -37,6 +39,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "bayescam.workflows.analysis": ("analyze", "summarize"),
         "bayescam.workflows.checklist": ("checklist_folder",),
+        "bayescam.workflows.arviz_groups": ("to_arviz",),
         "bayescam.workflows.config": ("TrainConfig",),
         "bayescam.workflows.evaluate": ("evaluate_folder",),
         "bayescam.workflows.exact": ("analyze_exactly",),

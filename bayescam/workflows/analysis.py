@@ -202,6 +202,15 @@ def summarize(dataset: xr.Dataset, *, level: float = 0.95) -> pd.DataFrame:
         probability), `p_<class>_mean`, `_sd`, `_lower` and `_upper` over the draws, and
         `predictive_entropy`, `expected_entropy`, `mutual_information` in nats. Where the draws are
         too few for these numbers, a warning says how many would be enough; see `check_draws`.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> logits = rng.normal([2.0, 0.0], 0.1, size=(200, 1, 2))  # 200 draws of one image
+        >>> names = {"image": [0], "class": ["nv", "mel"]}
+        >>> ds = xr.Dataset({"logits": (("draw", "image", "class"), logits)}, coords=names)
+        >>> summarize(ds)[["predicted", "confidence", "p_mel_lower", "p_mel_upper"]].round(2)
+          predicted  confidence  p_mel_lower  p_mel_upper
+        0        nv        0.88          0.1         0.16
     """
     if "logits" not in dataset or dataset["logits"].dims != ("draw", "image", "class"):
         raise InputError(

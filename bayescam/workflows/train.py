@@ -1,7 +1,8 @@
 """`fit` and `bayescam train`: from records to a run folder that the other commands read.
 
 A run folder holds `config.yaml`, `manifest.json`, `records.parquet` (with the split),
-`skipped.csv`, `feature_statistics.npz`, `model/model.keras` and `history.csv`.
+`skipped.csv`, `feature_statistics.npz`, `model/model.keras` and `history.csv`, and if asked for
+`tensorboard/`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -31,6 +33,7 @@ from bayescam.data import (
 from bayescam.data.records import group_keys
 from bayescam.data.sealing import is_sealed
 from bayescam.inference.features import TrainingImages
+from bayescam.inference.tensorboard import EpochReport, TensorBoardLog
 from bayescam.inference.training import FitResult, TrainingSettings, fit_classifier
 from bayescam.models import build_classifier, class_names, load_model, save_model
 from bayescam.models.saving import check_saveable
@@ -51,7 +54,7 @@ from bayescam.workflows.training_audit import write_audit
 
 __all__ = ["Run", "fit", "load_run", "train_run", "training_images"]
 
-_WORK = "work"
+_WORK, _LOG = "work", "tensorboard"
 
 
 class Run(NamedTuple):
@@ -70,6 +73,7 @@ def fit(
     out: str | os.PathLike[str] | None = None,
     settings: TrainingSettings | None = None,
     augmentation: AugmentationName = "none",
+    tensorboard: bool = False,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Train a classifier in place on records and return its history, one row per epoch.
@@ -87,6 +91,8 @@ def fit(
             `out.partial`. Without it everything stays in memory.
         settings: how to train; `TrainingSettings()` has the defaults.
         augmentation: random views of the training images: "none", "skin" or "chest".
+        tensorboard: write `out/tensorboard` too, epoch by epoch (in `out.partial` until the end);
+            see `bayescam.inference.tensorboard.TensorBoardLog`.
         progress: show bars on standard error.
 
     Returns:
@@ -101,6 +107,8 @@ def fit(
         [train_records.assign(split="train"), val_records.assign(split="val")], ignore_index=True
     )
     check_records(records)
+    if tensorboard and out is None:
+        raise InputError("`tensorboard` needs `out`, the run folder it is written into")
     shared = set(group_keys(train_records)) & set(group_keys(val_records))
     if shared:
         raise InputError(
@@ -120,17 +128,22 @@ def fit(
             model=None,
             training=settings,
         )
-        return _fit_folder(model, records, config, Path(out), report)
+        return _fit_folder(model, records, config, Path(out), report, tensorboard=tensorboard)
 
 
 def train_run(
-    config: TrainConfig, out: str | os.PathLike[str], *, progress: bool = True
+    config: TrainConfig,
+    out: str | os.PathLike[str],
+    *,
+    tensorboard: bool = False,
+    progress: bool = True,
 ) -> pd.DataFrame:
     """Do what `bayescam train` does: read, split, build, train, and write the run folder.
 
     Args:
         config: of the whole run; needs `data.source` and `model`.
         out: the run folder to make.
+        tensorboard: write `out/tensorboard` too, as `fit`.
         progress: show bars on standard error.
 
     Returns:
@@ -153,7 +166,7 @@ def train_run(
     settings = {**dict(config.model), "weights": _expand(config.model.weights)}
     model = build_classifier(**settings, class_names=names, seed=config.seed)
     with progress_bars(shown=progress) as report:
-        return _fit_folder(model, records, config, Path(out), report)
+        return _fit_folder(model, records, config, Path(out), report, tensorboard=tensorboard)
 
 
 def _without_identifiers(data: DataConfig) -> DataConfig:
@@ -189,6 +202,8 @@ def _fit_folder(
     config: TrainConfig,
     out: Path,
     report: ProgressReport,
+    *,
+    tensorboard: bool,
 ) -> pd.DataFrame:
     check_saveable(model)
     settings = {**config.model_dump(mode="json"), "class_names": list(class_names(model))}
@@ -198,11 +213,19 @@ def _fit_folder(
         fingerprint=data_fingerprint(records),
         settings={name: value for name, value in settings.items() if name != "seed"},
     )
-    with work_folder(out, manifest) as folder:
+    with work_folder(out, manifest) as folder, ExitStack() as opened:
         kept = _kept_records(records, model.input_shape[1:], folder, report)
         work = folder / _WORK
-        augmentation = config.data.augmentation
-        result = _train(model, kept, config.settings, augmentation, report, work=work)
+        log = opened.enter_context(TensorBoardLog(folder / _LOG)) if tensorboard else None
+        result = _train(
+            model,
+            kept,
+            config.settings,
+            config.data.augmentation,
+            report,
+            work=work,
+            on_epoch=log,
+        )
         config.write(folder / "config.yaml")
         _write_result(model, kept, result, folder)
         write_audit(kept, folder)
@@ -247,6 +270,7 @@ def _train(
     report: ProgressReport,
     *,
     work: Path | None = None,
+    on_epoch: EpochReport | None = None,
 ) -> FitResult:
     if augmentation == "none":
         settings = replace(settings, num_views=1)  # more would be copies
@@ -254,7 +278,9 @@ def _train(
         training_images(model, records[records["split"] == split], views, settings.seed)
         for split, views in (("train", augmentation), ("val", "none"))
     )
-    return fit_classifier(model, train, val, settings=settings, work_dir=work, report=report)
+    return fit_classifier(
+        model, train, val, settings=settings, work_dir=work, report=report, on_epoch=on_epoch
+    )
 
 
 def training_images(

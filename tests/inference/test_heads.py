@@ -156,6 +156,11 @@ def test_members_of_an_ensemble_are_trained_with_its_prior():
     for prior_sd in (None, 0.01):
         model = build_head(4, class_names=NAMES, head="ensemble", prior_sd=prior_sd, num_members=2)
         settings = TrainingSettings(batch_size=30, head_epochs=40, head_learning_rate=0.05)
-        fit_head(model, (cache, cache), (labels, labels), settings=settings)
+        told: list = []
+        history = fit_head(
+            model, (cache, cache), (labels, labels), settings=settings, on_epoch=told.append
+        )
+        assert told == history
+        assert {row["stage"] for row in told} == {"member 1", "member 2"}
         norms[prior_sd] = np.linalg.norm(model.get_layer("logits").members[0], axis=(1, 2))
     assert (norms[0.01] < norms[None]).all()

@@ -12,6 +12,7 @@ from bayescam.models import adapt_model, build_classifier
 from bayescam.types import InputError
 from bayescam.uncertainty import credible_interval
 from bayescam.workflows.analysis import analyze, summarize
+from bayescam.workflows.arviz_groups import to_arviz
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +43,15 @@ def test_values_are_those_of_the_draws(model, images, dataset) -> None:
     assert dataset.attrs["layer"] == "block5_conv3"
     assert (dataset.attrs["seed"], dataset.attrs["num_samples"]) == (2, 30)
     assert dataset.attrs["version_tensorflow"].startswith("2.")
+
+
+def test_draws_and_maps_go_to_arviz_as_they_are(dataset) -> None:
+    pytest.importorskip("arviz", reason="needs the extra arviz")
+    posterior = to_arviz(dataset, labels=["nv", None, 2, 0, 1]).posterior
+    for name in ("logits", "cam"):
+        np.testing.assert_array_equal(posterior[name].sel(chain=0), dataset[name])
+    np.testing.assert_allclose(posterior["probs"].sum("class"), 1.0)
+    assert posterior.attrs == dataset.attrs
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 4, 5, 32])

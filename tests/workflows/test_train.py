@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
 from sklearn.covariance import ledoit_wolf
@@ -84,8 +85,20 @@ def die_after_the_second(self, state, history, best):
     if len(history) == 2:
         os.kill(os.getpid(), 9)
 Checkpoint.write = die_after_the_second
-train_run(TrainConfig.parse(Path(sys.argv[1]).read_text()), sys.argv[2], progress=False)
+config = TrainConfig.parse(Path(sys.argv[1]).read_text())
+train_run(config, sys.argv[2], tensorboard=True, progress=False)
 """
+
+
+def logged_epochs(folder: Path) -> list[tuple[int, dict[str, float]]]:
+    """Step and values of each event with a summary, read back by TensorFlow."""
+    (file,) = folder.glob("*tfevents*")
+    events = list(tf.compat.v1.train.summary_iterator(str(file)))
+    assert events[0].file_version == "brain.Event:2"
+    return [
+        (event.step, {value.tag: value.simple_value for value in event.summary.value})
+        for event in events[1:]
+    ]
 
 
 def test_a_killed_training_carries_on_to_the_same_model(
@@ -96,7 +109,14 @@ def test_a_killed_training_carries_on_to_the_same_model(
     killed = subprocess.run(command, capture_output=True, check=False)
     assert killed.returncode == -9, killed.stderr
     assert not out.exists()
-    history = train_run(run_config, out, progress=False)
+    log = out.with_name("run.partial") / "tensorboard"
+    assert [epoch for epoch, _ in logged_epochs(log / "head")] == [1]  # killed before it was told
+    history = train_run(run_config, out, tensorboard=True, progress=False)
+    told = dict(logged_epochs(out / "tensorboard" / "head"))
+    stored = pd.read_csv(out / "history.csv").drop(columns="stage").set_index("epoch")
+    pd.testing.assert_frame_equal(
+        pd.DataFrame.from_dict(told, orient="index"), stored, rtol=1e-6, check_names=False
+    )
     whole = pd.read_csv(run_folder / "history.csv")
     columns = [name for name in whole if name != "seconds"]
     pd.testing.assert_frame_equal(history[columns], whole[columns], rtol=1e-3, atol=1e-4)
@@ -134,6 +154,8 @@ def test_broken_images_do_not_stop_training(image_folder: Path, tmp_path: Path) 
     assert len(kept) == len(train) + len(val) - 1
     layer = model.get_layer("logits")
     assert layer.num_train == len(train) - 1
+    with pytest.raises(InputError, match="`tensorboard` needs `out`"):
+        fit(model, train, val, settings=settings, tensorboard=True, progress=False)
     in_memory = fit(model, train, val, settings=settings, progress=False)
     assert len(in_memory) == 1
 

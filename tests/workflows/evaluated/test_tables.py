@@ -25,6 +25,7 @@ from bayescam.uncertainty import (
 )
 from bayescam.workflows.evaluate import evaluate_folder
 from bayescam.workflows.finished import load_analysis
+from bayescam.workflows.mlflow_log import folder_metrics
 
 NAMES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 
@@ -119,3 +120,12 @@ def test_broken_logits_and_unknown_labels_are_named(
     store[2, 17, 1] = np.nan
     with pytest.raises(InputError, match="those of image 'test_00017' are not"):
         evaluate_folder(folder)
+
+
+def test_logged_scores_are_those_of_the_evaluation(folders: dict[str, Path], evaluation: dict):
+    metrics = {metric.name: metric.value for metric in folder_metrics(folders["test"])}
+    assert metrics["num_scored"] == evaluation["scored"]["num_images"]
+    for state in ("raw", "calibrated"):
+        found = evaluation["scores"][state]["negative_log_likelihood"]
+        for bound, name in (("estimate", ""), ("lower", "_lower"), ("upper", "_upper")):
+            assert metrics[f"{state}/negative_log_likelihood{name}"] == found[bound]
