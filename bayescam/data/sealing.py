@@ -5,10 +5,9 @@ hash of one can be undone by trying all. HMAC-SHA-256 with a secret key cannot, 
 one patient the same name in every table of a study.
 
 File and folder names of DICOM images often carry patient names too, but images must be found again:
-in tables such a path is *sealed*, that is encrypted with the same key. It is deterministic
-encryption with a synthetic initialisation vector (Rogaway and Shrimpton 2006, "Deterministic
-authenticated-encryption", section 4), HMAC-SHA-256 being both pseudo-random functions: equal paths
-stay equal in every table, and a changed one is noticed.
+in tables such a path is *sealed*, that is encrypted with the same key by AES-SIV (RFC 5297), which
+is deterministic and authenticated: equal paths stay equal in every table, and a changed one is
+noticed.
 
 The key is the file named by the environment variable `BAYESCAM_DICOM_KEY`, or else
 `~/.config/bayescam/dicom.key`, made of random bytes when it is first needed. It is never written
@@ -23,16 +22,19 @@ import hashlib
 import hmac
 import os
 import secrets
-from itertools import count, islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bayescam.types import InputError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 __all__ = ["KEY_VARIABLE", "is_sealed", "keyed_hash", "open_path", "seal_path"]
 
 KEY_VARIABLE = "BAYESCAM_DICOM_KEY"
 _SEAL = "sealed:"
-_VECTOR, _BLOCK, _LEAST_KEY = 16, 32, 16
+_LEAST_KEY = 16
 _PADDED_TO = 64  # so that the length of a name tells little of it
 
 
@@ -53,9 +55,7 @@ def seal_path(path: str | Path) -> str:
     """Return a path as text that only the holder of the key can read; see `open_path`."""
     plain = os.fsencode(path)
     plain += b"\0" * (-len(plain) % _PADDED_TO)
-    key = _study_key()
-    vector = _mac(key, "vector of a path", plain)[:_VECTOR]
-    sealed = vector + _mask(key, vector, plain)
+    sealed = _cipher(_study_key()).encrypt(plain, None)
     return _SEAL + base64.urlsafe_b64encode(sealed).decode("ascii").rstrip("=")
 
 
@@ -73,30 +73,28 @@ def open_path(path: str | Path) -> str:
     text = str(path)
     if not is_sealed(text):
         return text
-    coded, key = text.removeprefix(_SEAL), _study_key()
+    from cryptography.exceptions import InvalidTag
+
+    coded, cipher = text.removeprefix(_SEAL), _cipher(_study_key())
     try:
         sealed = base64.b64decode(coded + "=" * (-len(coded) % 4), altchars=b"-_", validate=True)
-    except binascii.Error:
-        sealed = b""
-    vector = sealed[:_VECTOR]
-    plain = _mask(key, vector, sealed[_VECTOR:])
-    if not hmac.compare_digest(_mac(key, "vector of a path", plain)[:_VECTOR], vector):
+        plain = cipher.decrypt(sealed, None)
+    except (binascii.Error, InvalidTag) as error:
         raise InputError(
             "a path of a DICOM image was sealed with another key, or damaged; name the file of the "
             f"key it was made with in {KEY_VARIABLE}"
-        )
+        ) from error
     return os.fsdecode(plain.rstrip(b"\0"))
+
+
+def _cipher(key: bytes) -> AESSIV:
+    from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+
+    return AESSIV(hmac.digest(key, b"key of paths", hashlib.sha512))
 
 
 def _mac(key: bytes, purpose: str, message: bytes) -> bytes:
     return hmac.digest(key, purpose.encode() + b"\0" + message, hashlib.sha256)
-
-
-def _mask(key: bytes, vector: bytes, text: bytes) -> bytes:
-    """The text xor a stream of HMAC blocks, which is its own inverse."""
-    blocks = (_mac(key, "stream of a path", vector + n.to_bytes(4, "big")) for n in count())
-    stream = b"".join(islice(blocks, -(-len(text) // _BLOCK)))
-    return bytes(a ^ b for a, b in zip(text, stream, strict=False))
 
 
 def _study_key() -> bytes:
