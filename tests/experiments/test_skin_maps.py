@@ -126,6 +126,17 @@ def test_what_is_done_is_kept_and_a_difference_is_paired(judged, capsys):
     assert study.interval([kept], rows, "maps/energy", "maps/energy") == (0.0, 0.0, 0.0)
 
 
+def test_background_to_lesion_is_of_maps_scaled_one_by_one():
+    ratios, groups = np.array([0.2, 3.0, np.inf, 0.0, np.nan, 0.5]), np.array(list("aabbcc"))
+    scaled = [(0.2 / 1.2, 1 / 1.2), (0.75, 0.25), (1.0, 0.0), (0.0, 1.0)]
+    outside, inside = np.mean(scaled, axis=0)
+    part = {"maps/background_ratio": ratios, "groups": groups}
+    rows = np.array([True] * 5 + [False])
+    found, lower, upper = study.background_to_lesion([part], [rows])
+    assert found == pytest.approx(outside / inside)
+    assert lower <= found <= upper
+
+
 def test_a_run_that_is_not_there_is_named(tmp_path):
     skin = write_phantoms(tmp_path / "skin", kind="skin", num_images=20, seed=0)
     config = study.Config(str(skin), str(tmp_path / "no"), splits=(0,))

@@ -179,11 +179,12 @@ def test_several_layers_are_explained_in_one_pass():
 
 
 @pytest.mark.parametrize(
-    ("broken", "method"), [("logits", "gradcam"), ("block5_conv3", "eigencam")]
+    ("broken", "part", "method"), [("logits", 0, "gradcam"), ("block5_conv3", 1, "eigencam")]
 )
-def test_a_map_that_is_not_finite_is_named(broken, method):
+def test_a_map_that_is_not_finite_is_named(broken, part, method):
     model = narrow(head="dense")
-    kernel, bias = model.get_layer(broken).get_weights()
-    model.get_layer(broken).set_weights([np.full_like(kernel, np.inf), bias])
+    weights = model.get_layer(broken).get_weights()
+    weights[part] = np.full_like(weights[part], np.inf)
+    model.get_layer(broken).set_weights(weights)
     with pytest.raises(InputError, match="maps of layer 'block5_conv3' are not finite for 2 of 2"):
         CamExplainer(draw_posterior(model, 1), method=method)(images(2))
