@@ -121,9 +121,14 @@ def compare_models(
 
 
 def is_found(table: pd.DataFrame) -> bool:
-    """Return whether energy and both decision changes are above the control, by both intervals."""
-    rows = table[(table["model"] == "difference") & table["score"].isin(DECISIVE)]
-    return bool((rows[["draws_lower", "groups_lower"]] > 0).to_numpy().all())
+    """Return whether energy and one of the decision changes are above the control.
+
+    "Above" is by both intervals. Adding the artefact turns any image; taking it away turns only
+    those that have nothing else to be told by, so one of the two is enough.
+    """
+    differences = table[table["model"] == "difference"].set_index("score")
+    above = (differences[["draws_lower", "groups_lower"]] > 0).all(axis=1)
+    return bool(above[_ENERGY] and (above[_ADDED] or above[_REMOVED]))
 
 
 def shown_table(table: pd.DataFrame) -> pd.DataFrame:
@@ -142,22 +147,6 @@ def describe_outcome(table: pd.DataFrame) -> str:
     return (
         f"{to_text(shown_table(table))}\n"
         "mean over draws and test images [95 % of the draws] [95 %, groups resampled]\n"
-        f"the shortcut {verdict}: energy on the artefact and both decision changes are "
-        f"{'all' if is_found(table) else 'not all'} above the control by both intervals"
+        f"the shortcut {verdict}: that takes energy on the artefact above the control by both "
+        "intervals, and decision changes when it is added or removed too"
     )
-
-
-def _summarize(values: Floats, groups: ArrayLike, level: float, seed: int) -> dict[str, float]:
-    """Mean over draws and images; images and draws without the score are left out."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a mean of nothing is NaN
-        by_image, by_draw = np.nanmean(values, axis=0), np.nanmean(values, axis=1)
-    over_groups = bootstrap_means(by_image, groups, level=level, seed=seed)
-    known = by_draw[np.isfinite(by_draw)]
-    ends = [float(known[0]) if known.size else np.nan] * 2  # of one draw: no width
-    if known.size > 1:
-        interval = credible_interval(known, level=level)
-        ends = [float(interval.lower), float(interval.upper)]
-    bounds = (*ends, float(over_groups.lower), float(over_groups.upper))
-    found = {"estimate": float(over_groups.estimate)}
-    return found | dict(zip(_BOUNDS, bounds, strict=True))

@@ -75,7 +75,7 @@ def test_means_and_intervals_of_a_difference() -> None:
 
 
 @pytest.mark.parametrize("bound", ["draws_lower", "groups_lower"])
-def test_every_interval_must_be_above_zero(bound) -> None:
+def test_energy_and_one_decision_change_must_be_above_zero(bound) -> None:
     ones, zeros = np.ones((4, 6)), np.zeros((4, 6))
     of_class = np.arange(6) < 3
 
@@ -89,9 +89,19 @@ def test_every_interval_must_be_above_zero(bound) -> None:
     table = compare_models(scores(ones), scores(zeros), list("abcdef"))
     assert is_found(table)
     assert not is_found(compare_models(scores(ones), scores(ones), list("abcdef")))
-    one = table.index[(table["model"] == "difference")][-1]
-    table.loc[one, bound] = 0.0
-    assert not is_found(table)
+
+    def without(*scores):
+        changed = table.copy()
+        rows = (changed["model"] == "difference") & changed["score"].isin(scores)
+        assert rows.sum() == len(scores)
+        changed.loc[rows, bound] = 0.0
+        return changed
+
+    added, removed = (f"decision changes when it is {what}" for what in ("added", "removed"))
+    assert is_found(without(added))
+    assert is_found(without(removed))
+    assert not is_found(without(added, removed))
+    assert not is_found(without("map energy on the artefact"))
 
 
 def test_an_interval_over_one_draw_has_no_width() -> None:
