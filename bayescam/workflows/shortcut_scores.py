@@ -150,3 +150,19 @@ def describe_outcome(table: pd.DataFrame) -> str:
         f"the shortcut {verdict}: that takes energy on the artefact above the control by both "
         "intervals, and decision changes when it is added or removed too"
     )
+
+
+def _summarize(values: Floats, groups: ArrayLike, level: float, seed: int) -> dict[str, float]:
+    """Mean over draws and images; images and draws without the score are left out."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a mean of nothing is NaN
+        by_image, by_draw = np.nanmean(values, axis=0), np.nanmean(values, axis=1)
+    over_groups = bootstrap_means(by_image, groups, level=level, seed=seed)
+    known = by_draw[np.isfinite(by_draw)]
+    ends = [float(known[0]) if known.size else np.nan] * 2  # of one draw: no width
+    if known.size > 1:
+        interval = credible_interval(known, level=level)
+        ends = [float(interval.lower), float(interval.upper)]
+    bounds = (*ends, float(over_groups.lower), float(over_groups.upper))
+    found = {"estimate": float(over_groups.estimate)}
+    return found | dict(zip(_BOUNDS, bounds, strict=True))
