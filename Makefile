@@ -1,4 +1,4 @@
-# make install | demo | test | docs | help | clean
+# make install | demo | test | notebooks | docs | help | clean
 # Needs Python 3.11 or newer as python3, or name one: make test PYTHON=python3.12
 PYTHON ?= python3
 VENV := .venv
@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test docs clean
+.PHONY: help install demo test notebooks docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
@@ -29,10 +29,14 @@ test: install  ## format, lint, types and tests
 	$(BIN)/mypy
 	$(BIN)/pytest --numprocesses 2 --dist loadscope
 
+notebooks: install  ## run the notebooks and render them as pages in notebooks_html/
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m nbconvert --execute --to html \
+		--config notebooks/nbconvert.json --output-dir notebooks_html notebooks/*.ipynb
+
 docs: install  ## the documentation as a site: docs/_build/index.html
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build
 
 clean:  ## remove the environment, caches and the demo's output
-	rm -rf $(VENV) demo demo.partial docs/_build docs/generated build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) demo demo.partial notebooks_html docs/_build docs/generated build *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find bayescam tests experiments notebooks -name __pycache__ -type d -prune -exec rm -rf {} +

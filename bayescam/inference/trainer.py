@@ -116,7 +116,7 @@ class StageTrainer:
             class_weights(self.labels, split.num_classes, settings.class_weight_power)
         )
         self.kl_scale = tf.Variable(0.0, trainable=False)
-        self.steps = tf.function(self._steps, reduce_retracing=True)
+        self.steps = tf.function(self._steps, input_signature=self._batch_signature())
         self.to_features = tf.function(split.graph.submodel(stage.source, split.features))
 
     @property
@@ -206,6 +206,12 @@ class StageTrainer:
                 chosen = order[start:stop].reshape(-1, min(size, stop - start))
                 views = (chosen + epoch) % self.train.num_views
                 yield self.train.rows(views, chosen), self.labels[chosen]
+
+    def _batch_signature(self) -> tuple[tf.TensorSpec, tf.TensorSpec]:
+        """Of batches (k, B, ...), any k and B: traced once, whatever is left for the last batch."""
+        row = self.train.rows(np.zeros(1, int), np.zeros(1, int))
+        features = tf.TensorSpec((None, None, *row.shape[1:]), row.dtype)
+        return features, tf.TensorSpec((None, None), self.labels.dtype)
 
     def _steps(self, features: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         """Takes one step for each batch of (k, B, ...) and returns the losses (k,)."""

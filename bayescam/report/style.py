@@ -50,9 +50,17 @@ _STYLE: dict[Any, Any] = {
 
 @contextmanager
 def figure_style() -> Iterator[None]:
-    """The figure style, for the axes made inside the `with` block; matplotlib's own comes back."""
-    with mpl.rc_context(_STYLE):
+    """The figure style, for the axes made inside the `with` block; matplotlib's own comes back.
+
+    Only what the style sets is put back: a first figure made inside turns on the display of
+    figures in a notebook, and this stays.
+    """
+    before = {name: mpl.rcParams[name] for name in _STYLE}
+    mpl.rcParams.update(_STYLE)
+    try:
         yield
+    finally:
+        mpl.rcParams.update(before)
 
 
 def class_colors(class_names: Sequence[str]) -> dict[str, str]:
