@@ -12,7 +12,7 @@ import typer
 
 __all__ = ["BACKBONES", "DATA_KINDS", "complete_backbone", "complete_class", "complete_data"]
 
-DATA_KINDS = ("ham10000", "chest_xray", "covid", "folder", "table", "chexpert", "mura")
+DATA_KINDS = ("ham10000", "chest_xray", "covid", "folder", "table", "chexpert", "mura", "dicom")
 BACKBONES = (
     "convnextbase",
     "convnextlarge",

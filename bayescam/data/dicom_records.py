@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,20 @@ LABEL_KEYS = ("path", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID",
 """Columns that a table of labels may name images by; the first that is there is used."""
 _LABELS = "labels.csv"
 _Row = tuple[str, str, "Dataset | None", int | None]  # path below root, path, header, frame
+
+_IDENTIFYING = frozenset(
+    {
+        "accessionnumber",
+        "institutionname",
+        "name",
+        "operatorsname",
+        "person",
+        "referringphysicianname",
+        "study",
+        "studydescription",
+        "studyid",
+    }
+)
 
 
 def read_dicom(root: str | Path, *, keep_identifiers: bool = False) -> pd.DataFrame:
@@ -78,9 +93,10 @@ def read_dicom(root: str | Path, *, keep_identifiers: bool = False) -> pd.DataFr
 def hide_identifiers(records: pd.DataFrame) -> pd.DataFrame:
     """Return records of any kind with what could name a patient hidden, where files are DICOM.
 
-    There, paths are sealed; an id that is made of the file's path becomes the keyed hash of the
-    image's unique id, others stay; a group becomes its keyed hash, and one that is missing that of
-    the patient. Other rows, and the data set's own columns, are as they were.
+    There, paths are sealed; ids, which are mostly made of file names, become the keyed hash of the
+    image's unique id; a group becomes its keyed hash, and one that is missing that of the patient;
+    the data set's own columns that by their names tell of a patient or a study are emptied, but for
+    sex and age. Other rows and columns are as they were.
 
     Args:
         records: the records table.
@@ -97,11 +113,8 @@ def hide_identifiers(records: pd.DataFrame) -> pd.DataFrame:
         hashed = _number_copies(
             [image_name(header, path) for header, path in zip(headers, below, strict=True)]
         )
-        hidden = {
-            "image_id": [
-                new if old in (Path(path).stem, Path(path).name) or path.endswith(old) else old
-                for old, new, path in zip(chosen["image_id"], hashed, below, strict=True)
-            ],
+        hidden: dict[str, Sequence[str | None]] = {
+            "image_id": list(hashed),
             "path": [seal_path(path) for path in chosen["path"]],
             "group": [
                 patient_name(header) if pd.isna(group) else f"patient-{keyed_hash('group', group)}"
@@ -111,6 +124,8 @@ def hide_identifiers(records: pd.DataFrame) -> pd.DataFrame:
                 None if pd.isna(path) else seal_path(path) for path in chosen["mask_path"]
             ],
         }
+        told = [str(name) for name in records if _tells_of_patient(str(name))]
+        hidden |= {name: [None] * len(rows) for name in told}
     result = records.copy()
     for name, values in hidden.items():
         column = result[name].to_list()
@@ -118,6 +133,13 @@ def hide_identifiers(records: pd.DataFrame) -> pd.DataFrame:
             column[row] = value
         result[name] = pd.Series(column, index=records.index, dtype="str")
     return result
+
+
+def _tells_of_patient(column: str) -> bool:
+    """Whether the name of a column is that of a DICOM attribute or of a reader's own identifier."""
+    name = re.sub("[^a-z]", "", column.lower())
+    is_patients = name.startswith("patient") and name not in ("patientsex", "patientage")
+    return is_patients or name in _IDENTIFYING
 
 
 def warn_of_text(headers: list[Dataset | None]) -> None:

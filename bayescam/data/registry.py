@@ -78,10 +78,10 @@ def read_records(
         InputError: if the kind is unknown or the path does not hold such a data set.
     """
     kind, path = parse_source(source)
-    if kind == "chest_xray":
-        return read_chest_xray(path, published_split=published_split, seed=seed)
     if kind == "dicom":
         return read_dicom(path, keep_identifiers=keep_identifiers)
-    records = READERS[kind](path)
-    hides = kind in ("folder", "table") and not keep_identifiers
-    return hide_identifiers(records) if hides else records
+    if kind == "chest_xray":
+        records = read_chest_xray(path, published_split=published_split, seed=seed)
+    else:
+        records = READERS[kind](path)
+    return records if keep_identifiers else hide_identifiers(records)
