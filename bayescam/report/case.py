@@ -140,8 +140,8 @@ class CaseReport:
 
     @property
     def wrong(self) -> bool | None:
-        """Whether the label differs from the prediction; None where it is not known."""
-        return None if self.label is None else self.label != self.predicted
+        """Whether the label differs from the prediction; None where it is no class of the model."""
+        return self.label != self.predicted if self.label in self.class_names else None
 
 
 def case_row(case: CaseReport) -> dict[str, object]:

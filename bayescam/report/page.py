@@ -83,6 +83,7 @@ class ReportPage:
         figures: of the whole set, for example reliability.
         card: section -> name -> text: data, model, intended use, limits.
         audit: lines on leaks between the splits.
+        glance: name -> text, what of both stands on the front page.
         facts: how the report came to be: model, seed, versions.
         notes: remarks in plain words.
         skipped: (path, reason) of images that could not be analysed; only file names are shown.
@@ -102,6 +103,7 @@ class ReportPage:
     figures: Sequence[ReportFigure] = ()
     card: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     audit: Sequence[str] = ()
+    glance: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
     skipped: Sequence[tuple[str, str]] = ()

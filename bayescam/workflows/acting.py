@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayescam.types import Array
+from bayescam.types import Array, InputError
 from bayescam.workflows.judging import JudgedImages
 
-__all__ = ["CaseDecision", "act_on_images", "describe_acting", "read_decisions"]
+__all__ = ["CaseDecision", "act_on_images", "describe_acting", "read_decisions", "read_scored"]
 
 _SET_KINDS = ("marginal", "class_conditional")
 _BETWEEN = ";"
@@ -87,17 +87,24 @@ def describe_acting(rule: dict[str, Any], conformal: dict[str, Any]) -> dict[str
 
 
 def read_decisions(folder: Path, evaluation: dict[str, Any]) -> dict[str, CaseDecision]:
-    """What `tables/images.csv` of an analysis folder says of each scored image, by its id."""
+    """What the evaluation of an analysis folder says of each scored image, by its id."""
     if evaluation.get("acting") is None:
         return {}
-    table = pd.read_csv(
-        folder / "tables" / "images.csv",
-        usecols=["image_id", "predicted", *evaluation["acting"]],
-        keep_default_na=False,
-        dtype={"image_id": "str", "predicted": "str", "rule_predicted": "str"},
-    )
+    table = read_scored(folder)
     rule, coverage = evaluation["referral_rule"], evaluation["conformal"]["coverage_promised"]
     return {row["image_id"]: _decide(row, rule, coverage) for _, row in table.iterrows()}
+
+
+def read_scored(folder: Path) -> pd.DataFrame:
+    """The rows of all scored images, with values as they are.
+
+    Raises:
+        InputError: the folder was evaluated by an older bayescam.
+    """
+    path = folder / "tables" / "images.parquet"
+    if not path.exists():
+        raise InputError(f"{path} is missing: run bayescam evaluate {folder} again")
+    return pd.read_parquet(path)
 
 
 def _decide(row: pd.Series, rule: dict[str, Any], coverage: float) -> CaseDecision:

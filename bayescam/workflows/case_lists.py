@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +32,9 @@ class JudgedMap:
     has_evidence: bool = True
 
 
-def choose_cases(predictions: pd.DataFrame, num_cases: int, *, seed: int) -> NDArray[np.int64]:
+def choose_cases(
+    predictions: pd.DataFrame, num_cases: int, class_names: Sequence[str], *, seed: int
+) -> NDArray[np.int64]:
     """Return the rows of the predictions that the report holds, the most uncertain first.
 
     Of more images than `num_cases`, half of the cases are the most uncertain, a quarter the most
@@ -43,7 +46,7 @@ def choose_cases(predictions: pd.DataFrame, num_cases: int, *, seed: int) -> NDA
         return order
     confident = np.argsort(-predictions["confidence"].to_numpy(), kind="stable")
     wrong = (
-        predictions["label"].notna() & (predictions["label"] != predictions["predicted"])
+        predictions["label"].isin(class_names) & (predictions["label"] != predictions["predicted"])
     ).to_numpy()
     anyone = np.random.default_rng(seed).permutation(len(order))
     parts = (
@@ -75,6 +78,7 @@ def choose_lists(facts: pd.DataFrame, *, seed: int, length: int = _LENGTH) -> li
         order = np.argsort(-score, kind="stable")
         return tuple(int(row) for row in order[among[order]][:length])
 
+    judged = (facts["enrichment"].notna() | facts["agreement"].notna()).to_numpy() & listed & right
     found = [
         CaseList(
             "Most uncertain",
@@ -91,9 +95,7 @@ def choose_lists(facts: pd.DataFrame, *, seed: int, length: int = _LENGTH) -> li
             ),
             CaseList(
                 "Right for the wrong reason?",
-                "Called right, but the map lies on the masked region less than evenly spread "
-                "evidence would, or the draws do not agree where to look (mean rank correlation "
-                f"below {LOW_AGREEMENT}).",
+                _explain_suspicion(int(judged.sum()), int((listed & right).sum())),
                 first(suspicion, listed & right & (suspicion > 0)),
             ),
         ]
@@ -115,6 +117,16 @@ def map_remarks(judged: JudgedMap) -> tuple[str, ...]:
         "unstable map": agreement is not None and agreement < LOW_AGREEMENT,
     }
     return tuple(name for name, holds in flags.items() if holds)
+
+
+def _explain_suspicion(judged: int, right: int) -> str:
+    if not judged:
+        return "Not assessed: there are no masks, and the maps of single draws were not kept."
+    return (
+        "Called right, but the map lies on the masked region less than evenly spread evidence "
+        "would, or the draws do not agree where to look (mean rank correlation below "
+        f"{LOW_AGREEMENT}). {judged:,} of {right:,} right calls could be judged."
+    )
 
 
 def _suspicion(facts: pd.DataFrame) -> NDArray[np.float64]:

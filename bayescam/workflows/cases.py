@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 from dataclasses import dataclass, replace
+from math import ceil, sqrt
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from bayescam.explain import (
     relevance_threshold,
     summarize_maps,
 )
+from bayescam.explain.resizing import resize_maps
 from bayescam.report import MapContrast, MapSummary
 from bayescam.types import Array
 
@@ -36,6 +38,7 @@ __all__ = [
 
 _LONGEST_SIDE = 640
 _BYTES_OF_DRAWS = 60_000
+_LEAST_CELLS = 196
 _LINEAR_METHODS = frozenset({"gradcam", "cam", "hirescam", "xgradcam"})
 
 
@@ -58,13 +61,21 @@ class ImageMaps:
     is_linear: bool
 
     def summary(self, target: str) -> MapSummary:
-        """The map of a target, with as many draws as a page can carry."""
+        """The map of a target, and those of its draws, coarser if they are too many for a page.
+
+        Below 196 cells a map says little: then only as many draws are kept as there is room for.
+        """
         t = self.targets.index(target)
         found = map_summary(self.statistics, target, 0, t, num_samples=self.num_samples)
         if self.cams is None:
             return found
-        most = max(1, _BYTES_OF_DRAWS // self.cams[0, 0].size)
-        return replace(found, draws=self.cams[:most, t])
+        height, width = self.cams.shape[-2:]
+        cells = max(_LEAST_CELLS, _BYTES_OF_DRAWS // len(self.cams))
+        shrink = max(1, ceil(sqrt(height * width / cells)))
+        draws = self.cams[: max(1, _BYTES_OF_DRAWS // min(cells, height * width)), t]
+        if shrink > 1:
+            draws = resize_maps(draws, (max(1, height // shrink), max(1, width // shrink)))
+        return replace(found, draws=draws)
 
     def contrast(self, first: str, second: str) -> MapContrast | None:
         """Mean map of a class minus that of another; None where it takes a pass of its own."""

@@ -15,12 +15,11 @@ from bayescam.report import ChecklistRow, render_checklist
 from bayescam.types import InputError
 from bayescam.workflows.claim import CLAIM_ITEMS
 from bayescam.workflows.claim_facts import AnalysisFacts, gather_facts
-from bayescam.workflows.finished import load_analysis
-from bayescam.workflows.folders import write_table, write_text
+from bayescam.workflows.finished import Analysis, load_analysis
+from bayescam.workflows.folders import write_text
+from bayescam.workflows.spreadsheet import inert_table
 
-__all__ = ["checklist_folder", "checklist_table", "fill_checklist"]
-
-_FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
+__all__ = ["checklist_files", "checklist_folder", "checklist_table", "fill_checklist"]
 
 
 def checklist_folder(folder: str | os.PathLike[str], *, seed: int | None = None) -> Path:
@@ -37,14 +36,21 @@ def checklist_folder(folder: str | os.PathLike[str], *, seed: int | None = None)
     analysis = load_analysis(folder)
     if seed not in (None, analysis.manifest["seed"]):
         raise InputError(f"{folder} has seed {analysis.manifest['seed']}; expected {seed}")
-    facts = gather_facts(analysis)
-    rows = fill_checklist(facts)
     target = analysis.folder / "report"
     target.mkdir(exist_ok=True)
-    write_table(target / "checklist.csv", checklist_table(rows))
-    page = render_checklist(rows, facts=_run_facts(facts))
-    write_text(target / "checklist.html", page)
+    for name, text in checklist_files(analysis).items():
+        write_text(target / name, text)
     return target / "checklist.html"
+
+
+def checklist_files(analysis: Analysis) -> dict[str, str]:
+    """The text of `checklist.csv` and `checklist.html`, by name."""
+    facts = gather_facts(analysis)
+    rows = fill_checklist(facts)
+    return {
+        "checklist.csv": checklist_table(rows).to_csv(index=False),
+        "checklist.html": render_checklist(rows, facts=_run_facts(facts)),
+    }
 
 
 def fill_checklist(facts: AnalysisFacts) -> list[ChecklistRow]:
@@ -58,15 +64,8 @@ def fill_checklist(facts: AnalysisFacts) -> list[ChecklistRow]:
 def checklist_table(rows: Sequence[ChecklistRow]) -> pd.DataFrame:
     """One row an item; no cell is a formula to a spreadsheet."""
     columns = ("number", "section", "topic", "status", "answer", "source")
-    return pd.DataFrame(
-        [[_inert(getattr(row, name)) for name in columns] for row in rows], columns=list(columns)
-    )
-
-
-def _inert(cell: object) -> object:
-    if isinstance(cell, str) and cell.lstrip().startswith(_FORMULA_SIGNS):
-        return f"'{cell}"
-    return cell
+    values = [[getattr(row, name) for name in columns] for row in rows]
+    return inert_table(pd.DataFrame(values, columns=list(columns)))
 
 
 def _run_facts(facts: AnalysisFacts) -> dict[str, str]:

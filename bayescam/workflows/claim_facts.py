@@ -14,6 +14,7 @@ from bayescam.report import format_interval
 from bayescam.types import InputError
 from bayescam.workflows.finished import Analysis
 from bayescam.workflows.tables import EVALUATION_SCHEMA
+from bayescam.workflows.training_record import read_training_record
 
 __all__ = [
     "Answer",
@@ -96,7 +97,7 @@ def gather_facts(analysis: Analysis) -> AnalysisFacts:
             f"{folder / 'evaluation.json'} is of another bayescam: run bayescam evaluate {folder} "
             "again"
         )
-    training = tuple(_read(folder / "training.json") or ())
+    training = tuple(read_training_record(folder))
     fingerprint = "+".join(run["model"] for run in training)
     if training and fingerprint != analysis.manifest["settings"]["model"]:
         raise InputError(

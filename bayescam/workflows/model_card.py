@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["audit_lines", "model_card"]
+__all__ = ["audit_lines", "glance", "model_card"]
 
 _FEW_IMAGES = 50
 _USE = (
@@ -39,6 +39,17 @@ def model_card(
 def audit_lines(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return what the audit of the training data found, in lines; nothing where none was made."""
     return [line for run in runs if run["audit"] is not None for line in _audit(run)]
+
+
+def glance(card: Mapping[str, Mapping[str, str]], audit: Sequence[str]) -> dict[str, str]:
+    """Return what of the card and the audit stands on the front page."""
+    splits = {name: text for name, text in card["Data"].items() if name.endswith("images")}
+    leaks = [line for line in audit if line.startswith("Leaked")]
+    return {
+        **splits,
+        "audit": " ".join(leaks) if leaks else "the run recorded none",
+        **card["Intended use and limits"],
+    }
 
 
 def _data(runs: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -6,10 +6,12 @@ and a thumbnail. Needs no TensorFlow.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,13 +33,14 @@ from bayescam.report import (
 )
 from bayescam.types import InputError
 from bayescam.uncertainty import check_draws
-from bayescam.workflows.acting import read_decisions
+from bayescam.workflows.acting import read_decisions, read_scored
 from bayescam.workflows.analysis import PRINTED_MEASURES
 from bayescam.workflows.case_lists import choose_cases, choose_lists
 from bayescam.workflows.cases import StoredMaps, data_uri
+from bayescam.workflows.checklist import checklist_files
 from bayescam.workflows.finished import Analysis, load_analysis
 from bayescam.workflows.folders import file_fingerprint, write_json, write_text
-from bayescam.workflows.model_card import audit_lines, model_card
+from bayescam.workflows.model_card import audit_lines, glance, model_card
 from bayescam.workflows.progress import progress_bars
 from bayescam.workflows.report_cases import CaseMaker, make_cases
 from bayescam.workflows.strata import find_strata
@@ -92,8 +95,8 @@ def report_folder(
 ) -> Path:
     """Write `report/` into an analysis folder and return the path of its `index.html`.
 
-    An earlier report is replaced when the new one is complete; a call that was interrupted carries
-    on.
+    An earlier report is replaced, with all that is in its folder, when the new one is complete; a
+    call that was interrupted carries on. The checklist of `bayescam checklist` is written too.
 
     Args:
         folder: of `bayescam analyze`; if it was evaluated, scores and figures are shown too.
@@ -103,24 +106,34 @@ def report_folder(
         progress: show a bar on standard error.
 
     Raises:
-        InputError: not a finished analysis folder, or no image is to be shown.
+        InputError: not a finished analysis folder, no image is to be shown, another report of it is
+            being written, or `report/` holds something else.
     """
     if num_cases < 1:
         raise InputError(f"`num_cases` must be at least 1; got {num_cases}")
     analysis = load_analysis(folder)
     if seed not in (None, analysis.manifest["seed"]):
         raise InputError(f"{folder} has seed {analysis.manifest['seed']}; expected {seed}")
+    with _alone(analysis.folder):
+        return _write_report(analysis, num_cases, in_one_file=in_one_file, progress=progress)
+
+
+def _write_report(analysis: Analysis, num_cases: int, *, in_one_file: bool, progress: bool) -> Path:
     evaluation = _load_evaluation(analysis.folder)
-    chosen = choose_cases(analysis.predictions, num_cases, seed=analysis.manifest["seed"])
+    runs, checklist = read_training_record(analysis.folder), checklist_files(analysis)
+    chosen = choose_cases(
+        analysis.predictions, num_cases, analysis.class_names, seed=analysis.manifest["seed"]
+    )
     target = analysis.folder / "report"
     partial = _begin(target, analysis, num_cases)
     maker = _case_maker(analysis, evaluation, partial)
     with progress_bars(shown=progress) as report:
         rows, facts = make_cases(maker, chosen, report)
     lists = choose_lists(facts, seed=analysis.manifest["seed"]) if len(facts) else []
-    page = _page(analysis, evaluation, rows, lists, chosen)
+    page = _page(analysis, evaluation, runs, rows, lists, chosen)
     shutil.rmtree(partial / "rows")
-    for name, text in page_files(_with_figures(page, analysis.folder, partial)).items():
+    files = {**page_files(_with_figures(page, analysis.folder, partial)), **checklist}
+    for name, text in files.items():
         (partial / name).parent.mkdir(exist_ok=True)
         write_text(partial / name, text)
     if in_one_file:
@@ -130,8 +143,22 @@ def report_folder(
     return target / "index.html"
 
 
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the analysis for one report at a time; a killed call lets go of it."""
+    with (folder / "manifest.json").open("rb") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(f"another report of {folder} is being written; wait for it") from error
+        yield
+
+
 def _begin(target: Path, analysis: Analysis, num_cases: int) -> Path:
     """The folder to work in; what another analysis, evaluation or number of cases left is gone."""
+    ours = ("index.html", "checklist.html")
+    if target.exists() and any(target.iterdir()) and not any((target / n).exists() for n in ours):
+        raise InputError(f"{target} holds no report: move it away")
     partial = target.with_name(f"{target.name}.partial")
     evaluation = analysis.folder / "evaluation.json"
     work = {
@@ -182,14 +209,19 @@ def _details(analysis: Analysis, evaluation: dict[str, Any] | None) -> pd.DataFr
     hold free text or identifiers. A value that looks like a path is not shown.
     """
     strata = None if evaluation is None else evaluation["strata"]
-    asked = [*_STRATA, *([] if strata is None else [strata["column"]])]
     everyone = np.arange(len(analysis.predictions))
     found: dict[str, Any] = {"split": analysis.predictions["split"].fillna("").astype("str")}
-    for column in dict.fromkeys(asked):
+    for column in _STRATA:
         try:
             found[column] = find_strata(analysis, column, everyone)
         except InputError:
             continue  # not a column of these records, or an identifier
+    if strata is not None:
+        ids = read_scored(analysis.folder)["image_id"]
+        scored = everyone[analysis.predictions["image_id"].isin(ids).to_numpy()]
+        values = np.full(len(everyone), "", dtype=object)
+        values[scored] = find_strata(analysis, strata["column"], scored)  # cut as in the table
+        found[strata["column"]] = values
     table = pd.DataFrame(found).map(lambda value: "a path" if is_path(str(value)) else value)
     return table.loc[:, [name for name in table if table[name].nunique() > 1]]
 
@@ -197,13 +229,14 @@ def _details(analysis: Analysis, evaluation: dict[str, Any] | None) -> pd.DataFr
 def _page(
     analysis: Analysis,
     evaluation: dict[str, Any] | None,
+    runs: Sequence[Mapping[str, Any]],
     rows: Sequence[Mapping[str, Any]],
     lists: Sequence[CaseList],
     chosen: NDArray[np.int64],
 ) -> ReportPage:
     skipped = pd.read_csv(analysis.folder / "skipped.csv", dtype="str").fillna("")
     manifest = analysis.manifest
-    runs = read_training_record(analysis.folder)
+    card, audit = model_card(manifest, runs, evaluation), audit_lines(runs)
     tables = {} if evaluation is None else _tables(evaluation)
     headline = dict(list(tables.items())[:1])
     return ReportPage(
@@ -217,8 +250,9 @@ def _page(
         detail_names=[str(name) for name in _details(analysis, evaluation)],
         headline=headline,
         tables={name: table for name, table in tables.items() if name not in headline},
-        card=model_card(manifest, runs, evaluation),
-        audit=audit_lines(runs),
+        card=card,
+        audit=audit,
+        glance=glance(card, audit),
         facts={
             "seed": str(manifest["seed"]),
             "model": manifest["settings"]["model"],
@@ -236,9 +270,11 @@ def _notes(
     chosen: NDArray[np.int64],
     num_unread: int,
 ) -> list[str]:
+    settings = analysis.manifest["settings"]
     notes = [
-        "Probabilities of single cases are those of the posterior draws before calibration; maps "
-        "are of the logit."
+        "Probabilities of single cases are those of the posterior draws before calibration. Maps "
+        f"are made by {settings['method']} at {settings['layer']}; one that is named after a class "
+        "alone is of its logit."
     ]
     shown = softmax(analysis.logits[:, chosen].astype(np.float64), axis=-1)
     line = check_draws(shown, measures=PRINTED_MEASURES, unit=analysis.draws_are)

@@ -170,11 +170,13 @@ def _shown_targets(
 ) -> tuple[list[str], list[str]]:
     """The targets whose maps are shown, and the two most probable classes.
 
-    Where no class was explained (a contrast, an uncertainty), all that was explained is shown.
+    Of classes these are the two most probable and the label; contrasts and uncertainties are all
+    shown, and where no such class was explained, what was.
     """
     best = [names[k] for k in np.argsort(-probs.mean(axis=0), kind="stable")[:2]]
     asked = dict.fromkeys([*best, *([label] if label in names else [])])
-    return [name for name in asked if name in targets] or list(targets[:2]), best
+    classes = [name for name in asked if name in targets]
+    return [*classes, *(name for name in targets if name not in names)] or list(targets[:2]), best
 
 
 def _judge(maps: ImageMaps, predicted: str, mask: Array | None) -> JudgedMap:

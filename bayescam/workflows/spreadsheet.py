@@ -8,7 +8,7 @@ import pandas as pd
 
 __all__ = ["inert_cell", "inert_table"]
 
-_FORMULA = re.compile(r"^[=+\-@\t\n\uff1d\uff0b\uff0d\uff20]")  # wide forms too
+_FORMULA = re.compile(r"^ *[=+\-@\t\n\uff1d\uff0b\uff0d\uff20]")  # wide forms too
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|nan)")
 _HIDING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 

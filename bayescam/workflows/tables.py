@@ -48,15 +48,20 @@ def evaluation_tables(evaluation: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
 
 
 def write_tables(evaluation: Mapping[str, Any], images: pd.DataFrame, folder: Path) -> None:
-    """Write every table as CSV and Markdown, and `images.csv`, one row per scored image."""
+    """Write every table as CSV and Markdown, and `images`, one row per scored image.
+
+    `images.csv` is for the eye, with cells that no spreadsheet takes for a formula;
+    `images.parquet` has the values as they are.
+    """
     folder.mkdir(exist_ok=True)
-    for old in (*folder.glob("*.csv"), *folder.glob("*.md")):
+    for old in (path for kind in ("csv", "md", "parquet") for path in folder.glob(f"*.{kind}")):
         old.unlink()
     for name, table in evaluation_tables(evaluation).items():
         write_table(folder / f"{name}.csv", table.reset_index())
         text = to_markdown(merge_intervals(table)) + "\n"
         write_text(folder / f"{name}.md", text)
     write_table(folder / "images.csv", images, float_format="%.6g")
+    write_table(folder / "images.parquet", images)
 
 
 def _scores(evaluation: Mapping[str, Any]) -> pd.DataFrame:

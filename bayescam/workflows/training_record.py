@@ -19,11 +19,14 @@ from typing import Any
 import pandas as pd
 
 from bayescam.data.records import SPLITS, group_names
+from bayescam.types import InputError
 from bayescam.workflows.folders import file_fingerprint, read_manifest, write_json
 from bayescam.workflows.scores import plain
 from bayescam.workflows.training_audit import read_audit
 
 __all__ = ["describe_run", "read_training_record", "write_training_record"]
+
+_SCHEMA = 1
 
 
 def write_training_record(folder: Path, run_folders: Sequence[str | os.PathLike[str]]) -> None:
@@ -32,9 +35,15 @@ def write_training_record(folder: Path, run_folders: Sequence[str | os.PathLike[
 
 
 def read_training_record(folder: Path) -> list[dict[str, Any]]:
-    """Return the entries of `training.json`; none for an analysis of an older bayescam."""
+    """Return the entries of `training.json`; none where it is not there.
+
+    Raises:
+        InputError: it is of another version.
+    """
     path = folder / "training.json"
     found: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
+    if any(entry.get("schema") != _SCHEMA for entry in found):
+        raise InputError(f"{path} is of another bayescam: run bayescam analyze again")
     return found
 
 
@@ -52,6 +61,7 @@ def describe_run(folder: str | os.PathLike[str]) -> dict[str, Any]:
     history = pd.read_csv(path / "history.csv")
     described: dict[str, Any] = plain(
         {
+            "schema": _SCHEMA,
             "model": file_fingerprint(path / "model" / "model.keras"),
             "seed": manifest["seed"],
             "data_fingerprint": manifest["data_fingerprint"],

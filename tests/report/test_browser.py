@@ -144,6 +144,9 @@ def test_everything_can_be_done_with_keys(tab, report: Path) -> None:
     tab.keyboard.press("k")
     tab.wait_for_selector("h1 bdi:text-is('image-2')")
     tab.keyboard.press("ArrowRight")
+    assert tab.locator(".caption").inner_text() == "relu(map) for mel, draw 1"
+    tab.click("#outlined")
+    tab.keyboard.press("ArrowRight")
     assert tab.locator("#draw").input_value() == "1"
     assert tab.locator(".caption").inner_text() == "relu(map) for mel, draw 2"
     tab.keyboard.press("Escape")

@@ -13,10 +13,12 @@ import zarr
 from PIL import Image
 from scipy.special import softmax
 
+from bayescam.explain import MapStatistics
 from bayescam.report.packing import unpack
 from bayescam.types import InputError
 from bayescam.workflows.acting import read_decisions
-from bayescam.workflows.cases import StoredMaps
+from bayescam.workflows.case_lists import choose_lists
+from bayescam.workflows.cases import ImageMaps, StoredMaps
 from bayescam.workflows.evaluate import evaluate_folder
 from bayescam.workflows.finished import load_analysis
 from bayescam.workflows.report import report_folder
@@ -192,6 +194,9 @@ def test_an_interrupted_report_carries_on_and_an_old_one_is_replaced(
     assert content_of(copy / "report" / "data" / "index.js") == before
     names = {path.name for path in copy.iterdir()}
     assert not {"report.partial", "report.old"} & names
+    assert {"checklist.html", "checklist.csv"} <= {
+        path.name for path in (copy / "report").iterdir()
+    }
     assert not {"old.txt", "rows", "work.json"} & {
         path.name for path in (copy / "report").iterdir()
     }
@@ -239,6 +244,64 @@ def test_maps_of_a_summary_have_no_draws(analysis_folder: Path, tmp_path: Path) 
     np.testing.assert_allclose(
         unpack(content["maps"][0]["mean"]), mean, atol=np.abs(mean).max() / 253
     )
+
+
+def test_one_report_at_a_time_and_nothing_else_is_replaced(
+    analysis_folder: Path, tmp_path: Path
+) -> None:
+    import fcntl
+
+    copy = shutil.copytree(analysis_folder, tmp_path / "analysis")
+    with (copy / "manifest.json").open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(InputError, match="another report of .* is being written"):
+            report_folder(copy, progress=False)
+    (copy / "report").mkdir()
+    (copy / "report" / "thesis.txt").touch()
+    with pytest.raises(InputError, match="report holds no report: move it away"):
+        report_folder(copy, progress=False)
+    assert (copy / "report" / "thesis.txt").exists()
+
+
+def test_labels_that_are_no_class_and_maps_without_draws_are_not_judged(
+    analysis_folder: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(analysis_folder, tmp_path / "analysis")
+    table = pd.read_parquet(copy / "predictions.parquet").assign(label="pneumonia")
+    table.to_parquet(copy / "predictions.parquet")
+    report_folder(copy, num_cases=4, progress=False)
+    index = content_of(copy / "report" / "data" / "index.js")
+    assert [row["wrong"] for row in index["rows"]] == [None] * 4
+    assert [part["name"] for part in index["lists"]] == ["Most uncertain", "Random sample"]
+    facts = pd.DataFrame(
+        {
+            "total": [1.0, 0.5],
+            "wrong": [False, False],
+            "confidence": [0.5, 0.6],
+            "enrichment": [None, None],
+            "agreement": [None, None],
+            "listed": [True, True],
+        }
+    )
+    lists = {part.name: part for part in choose_lists(facts, seed=0)}
+    assert lists["Right for the wrong reason?"].explanation.startswith("Not assessed")
+    facts["agreement"] = [0.3, None]
+    part = choose_lists(facts, seed=0)[2]
+    assert part.cases == (0,)
+    assert part.explanation.endswith("1 of 2 right calls could be judged.")
+
+
+def test_draws_of_large_maps_are_coarser_not_fewer() -> None:
+    cams = np.random.default_rng(0).normal(size=(100, 1, 40, 60)).astype(np.float32)
+    statistics = MapStatistics(*(cams.mean(axis=0)[None] for _ in range(4)))
+    found = ImageMaps(("a",), statistics, cams, 100, True).summary("a")
+    assert found.draws.shape == (100, 20, 30)
+    expected = cams[3, 0].reshape(20, 2, 30, 2).mean(axis=(1, 3))
+    inner = np.corrcoef(found.draws[3].ravel(), expected.ravel())[0, 1]
+    assert inner > 0.9  # triangles in place of boxes
+    np.testing.assert_array_equal(found.mean, cams.mean(axis=0)[0])
+    many = np.zeros((1000, 1, 14, 14), np.float32)
+    assert ImageMaps(("a",), statistics, many, 1000, True).summary("a").draws.shape[0] == 306
 
 
 def test_bad_use_is_one_line(analysis_folder: Path) -> None:

@@ -61,7 +61,7 @@ def test_the_report_has_lines_of_every_scored_image(
     folders: dict[str, Path], evaluation: dict
 ) -> None:
     decisions = read_decisions(folders["test"], evaluation)
-    table = pd.read_csv(folders["test"] / "tables" / "images.csv", keep_default_na=False)
+    table = pd.read_parquet(folders["test"] / "tables" / "images.parquet")
     assert list(decisions) == table["image_id"].tolist()
     threshold = evaluation["referral_rule"]["threshold"]
     for _, row in table.iterrows():

@@ -45,7 +45,7 @@
 
   function key(event) {
     if (event.altKey || event.ctrlKey || event.metaKey) return;
-    const typing = ["INPUT", "SELECT"].includes(event.target.tagName) && event.target.type !== "range";
+    const typing = event.target.tagName === "SELECT" || event.target.type === "search";
     if (event.key === "Escape" && current) location.hash = "cases";
     else if (typing) return;
     else if (event.key === "/") {
@@ -55,10 +55,9 @@
       field("search").focus();
     } else if (current && event.key === "j") step(1);
     else if (current && event.key === "k") step(-1);
-    else if (current && current.slider && (event.key === "ArrowRight" || event.key === "ArrowLeft") &&
-      event.target.type !== "range") {
-      current.slider[event.key === "ArrowRight" ? "stepUp" : "stepDown"]();
-      current.slider.dispatchEvent(new Event("input"));
+    else if (current && current.step && event.target.type !== "range") {
+      if (event.key === "ArrowRight") current.step(1);
+      if (event.key === "ArrowLeft") current.step(-1);
     }
   }
 

@@ -83,7 +83,9 @@ Bayescam.viewer = (function () {
     function layerNow() {
       const map = content.maps[state.map];
       if (state.layer === "none") return null;
-      if (state.layer === "draw") return map && map.draws ? Bayescam.maps.drawLayer(map, state.draw, unit) : null;
+      if (state.layer === "draw") return map && map.draws
+        ? Bayescam.maps.drawLayer(map, state.draw, unit)
+        : layersNow().find((layer) => layer.key === "mean") || null;
       return layersNow().find((layer) => layer.key === state.layer) || null;
     }
 
@@ -92,7 +94,7 @@ Bayescam.viewer = (function () {
       Bayescam.maps.paint(big.canvas, layer || { missing: true }, content.size, kept.opacity);
       caption.replaceChildren(layer ? layer.missing || layer.title : "original");
       scale.replaceChildren(...(layer && !layer.missing ? [Bayescam.maps.bar(layer)] : []));
-      big.node.classList.toggle("bare", !kept.outline);
+      for (const part of [big.node, small]) part.classList.toggle("bare", !kept.outline);
       plot.mark(single ? state.draw : null);
       const probs = single ? content.drawn : null;
       for (const cell of numbers.querySelectorAll(".now")) {
@@ -117,7 +119,7 @@ Bayescam.viewer = (function () {
     const slider = element("input", { id: "draw", type: "range", min: 0, max: index.samples - 1, value: 0, step: 1,
       oninput: (event) => { state.draw = Number(event.target.value); choose("draw"); } });
     const opacity = element("input", { id: "opacity", type: "range", min: 0, max: 1, step: 0.05, value: kept.opacity,
-      oninput: (event) => { kept.opacity = Number(event.target.value); refresh(); } });
+      oninput: (event) => { kept.opacity = Number(event.target.value); fillPanels(); refresh(); } });
     const outlined = element("input", { id: "outlined", type: "checkbox", checked: kept.outline,
       oninput: (event) => { kept.outline = event.target.checked; refresh(); } });
     const targets = element("select", { id: "target",
@@ -126,12 +128,22 @@ Bayescam.viewer = (function () {
     const keptDraws = content.maps.length && content.maps[0].draws ? content.maps[0].draws.shape[0] : 0;
     slider.max = Math.max(keptDraws || index.samples, 1) - 1;
 
+    const sliderName = keptDraws && keptDraws < index.samples
+      ? "first " + keptDraws + " of " + index.samples + " " + index.unit : "single " + index.unit;
+
+    /* To the draw before or after; from another layer, to the draw of the slider. */
+    function step(by) {
+      if (state.layer === "draw") slider[by > 0 ? "stepUp" : "stepDown"]();
+      state.draw = Number(slider.value);
+      choose("draw");
+    }
+
     const controls = element("div", { class: "viewer-controls" }, [
       element("div", { class: "layers" }, [
         ...[["none", "original"], ...layersNow().map((layer) => [layer.key, { mean: "mean", sd: "sd",
           relevant: "P(map > c)", contrast: "contrast" }[layer.key]]), ...(keptDraws ? [["draw", "one " + unit]] : [])]
           .map(([key, text]) => element("button", { type: "button", "data-layer": key, onclick: () => choose(key) }, [text]))]),
-      ...(index.samples > 1 ? [element("label", { class: "wide" }, ["single " + index.unit + " ", slider])] : []),
+      ...(index.samples > 1 ? [element("label", { class: "wide" }, [sliderName + " ", slider])] : []),
       ...(content.maps.length ? [element("label", { class: "wide" }, ["opacity ", opacity])] : []),
       ...(content.maps.length > 1 ? [element("label", {}, ["map for ", targets])] : []),
       ...(content.outline.length ? [element("label", {}, [outlined, " outline of the mask"])] : []),
@@ -147,7 +159,7 @@ Bayescam.viewer = (function () {
     if (!content.maps.length) choose("none");
     fillPanels();
     refresh();
-    return { slider, choose };
+    return { step };
   }
 
   return { show };
