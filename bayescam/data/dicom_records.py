@@ -23,7 +23,7 @@ from bayescam.data.dicom_header import (
 from bayescam.data.files import find_dicom
 from bayescam.data.places import claims_dicom, find_place, name_frame
 from bayescam.data.quiet_dicom import quiet_dicom
-from bayescam.data.records import build_records
+from bayescam.data.records import SPLITS, build_records
 from bayescam.data.sealing import keyed_hash, open_path, seal_path
 from bayescam.data.tables import read_csv
 from bayescam.types import InputError
@@ -236,6 +236,11 @@ def _read_labels(file: Path, rows: list[_Row]) -> dict[str, list[str | None]]:
     if twice.any():
         line = int(twice.to_numpy().argmax()) + 2
         raise InputError(f"DICOM: {_LABELS}, line {line}: `{key}` is empty or occurs twice")
+    splits = table.get("split", pd.Series(dtype="str"))
+    strange = splits.notna() & ~splits.isin(SPLITS)
+    if strange.any():
+        line = int(strange.to_numpy().argmax()) + 2
+        raise InputError(f"DICOM: {_LABELS}, line {line}: `split` must be {', '.join(SPLITS)}")
     places = dict(zip(table[key].str.strip(), range(len(table)), strict=True))
     found = [_find_label(places, key, row) for row in rows]
     if all(place is None for place in found):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,10 @@ def read_decisions(folder: Path, evaluation: dict[str, Any]) -> dict[str, CaseDe
         return {}
     table = read_scored(folder)
     rule, coverage = evaluation["referral_rule"], evaluation["conformal"]["coverage_promised"]
-    return {row["image_id"]: _decide(row, rule, coverage) for _, row in table.iterrows()}
+    return {
+        row["image_id"]: _decide(row, rule, coverage, evaluation["class_names"])
+        for _, row in table.iterrows()
+    }
 
 
 def read_scored(folder: Path) -> pd.DataFrame:
@@ -107,8 +111,11 @@ def read_scored(folder: Path) -> pd.DataFrame:
     return pd.read_parquet(path)
 
 
-def _decide(row: pd.Series, rule: dict[str, Any], coverage: float) -> CaseDecision:
-    held = tuple(name for name in row["set_lac_marginal"].split(_BETWEEN) if name)
+def _decide(
+    row: pd.Series, rule: dict[str, Any], coverage: float, names: Sequence[str]
+) -> CaseDecision:
+    within = f"{_BETWEEN}{row['set_lac_marginal']}{_BETWEEN}"
+    held = tuple(name for name in names if f"{_BETWEEN}{name}{_BETWEEN}" in within)
     lines = (
         f"Calibrated: {row['predicted']} at {row['confidence']:.3f}",
         _describe_referral(row["rule_predicted"], row["rule_score"], rule),

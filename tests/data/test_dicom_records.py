@@ -103,6 +103,7 @@ def test_labels_of_a_table(
     [
         ("label\nx\n", "must have the column label and one of path, SOPInstanceUID"),
         ("PatientID,label\n11,x\n11,y\n", "line 3: `PatientID` is empty or occurs twice"),
+        ("PatientID,label,split\nDoe,x,JOHN 1931\n", "line 2: `split` must be train, val, test$"),
         ("PatientID,label\nJane,x\n", "none of the 1 rows of labels.csv names an image"),
     ],
 )
