@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 from pathlib import Path
 
 import nbformat
@@ -41,3 +42,15 @@ def test_data_and_network_are_chosen_in_one_cell(path: Path) -> None:
             made = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
             calls = {ast.unparse(n.func).split(".")[-1] for n in nodes if isinstance(n, ast.Call)}
             assert not (made | calls) & DATA
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_what_a_notebook_imports_is_there(path: Path) -> None:
+    """So that a new name in the library is not first missed when all notebooks run."""
+    cells = nbformat.read(path, as_version=4).cells
+    trees = [ast.parse(cell.source) for cell in cells if cell.cell_type == "code"]
+    imports = [n for tree in trees for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)]
+    for statement in imports:
+        module = importlib.import_module(str(statement.module))
+        for name in statement.names:
+            assert hasattr(module, name.name), f"{statement.module} has no {name.name}"
