@@ -23,7 +23,7 @@ from bayescam.data.dicom_header import (
 from bayescam.data.files import find_dicom
 from bayescam.data.places import claims_dicom, find_place, name_frame
 from bayescam.data.quiet_dicom import quiet_dicom
-from bayescam.data.records import SPLITS, build_records
+from bayescam.data.records import RECORD_COLUMNS, SPLITS, build_records
 from bayescam.data.sealing import keyed_hash, open_path, seal_path
 from bayescam.data.tables import read_csv
 from bayescam.types import InputError
@@ -38,17 +38,21 @@ LABEL_KEYS = ("path", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID",
 _LABELS = "labels.csv"
 _Row = tuple[str, str, "Dataset | None", int | None]  # path below root, path, header, frame
 
-_IDENTIFYING = frozenset(
+_TELL_NO_ONE = frozenset(
     {
-        "accessionnumber",
-        "institutionname",
-        "name",
-        "operatorsname",
-        "person",
-        "referringphysicianname",
-        "study",
-        "studydescription",
-        "studyid",
+        "age",
+        "bodypartexamined",
+        "columnspacingmm",
+        "finding",
+        "localization",
+        "modality",
+        "patientage",
+        "patientsex",
+        "rowspacingmm",
+        "sex",
+        "site",
+        "view",
+        "viewposition",
     }
 )
 
@@ -95,8 +99,8 @@ def hide_identifiers(records: pd.DataFrame) -> pd.DataFrame:
 
     There, paths are sealed; ids, which are mostly made of file names, become the keyed hash of the
     image's unique id; a group becomes its keyed hash, and one that is missing that of the patient;
-    the data set's own columns that by their names tell of a patient or a study are emptied, but for
-    sex and age. Other rows and columns are as they were.
+    the data set's own columns are emptied but for sex, age, site, view, finding and the like. The
+    label and the split are taken as the user's own words. Other rows are as they were.
 
     Args:
         records: the records table.
@@ -124,8 +128,8 @@ def hide_identifiers(records: pd.DataFrame) -> pd.DataFrame:
                 None if pd.isna(path) else seal_path(path) for path in chosen["mask_path"]
             ],
         }
-        told = [str(name) for name in records if _tells_of_patient(str(name))]
-        hidden |= {name: [None] * len(rows) for name in told}
+        own = [str(name) for name in records if name not in RECORD_COLUMNS]
+        hidden |= {name: [None] * len(rows) for name in own if _may_tell(name)}
     result = records.copy()
     for name, values in hidden.items():
         column = result[name].to_list()
@@ -135,11 +139,9 @@ def hide_identifiers(records: pd.DataFrame) -> pd.DataFrame:
     return result
 
 
-def _tells_of_patient(column: str) -> bool:
-    """Whether the name of a column is that of a DICOM attribute or of a reader's own identifier."""
-    name = re.sub("[^a-z]", "", column.lower())
-    is_patients = name.startswith("patient") and name not in ("patientsex", "patientage")
-    return is_patients or name in _IDENTIFYING
+def _may_tell(column: str) -> bool:
+    """Whether a column of the data set's own is not one of the few that surely name no one."""
+    return re.sub("[^a-z]", "", column.lower()) not in _TELL_NO_ONE
 
 
 def warn_of_text(headers: list[Dataset | None]) -> None:

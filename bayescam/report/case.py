@@ -46,6 +46,8 @@ class MapSummary:
         threshold: in the units of the map.
         has_evidence: whether the mean is positive anywhere beyond chance; if not, that is said in
             place of a picture of `relu(mean)`.
+        is_of_all_draws: whether the target is an uncertainty, whose map is one alone: then each of
+            `draws` is what that draw adds to it.
         draws: (M, h, w), signed maps of the first M draws, or None where they were not kept.
     """
 
@@ -55,6 +57,7 @@ class MapSummary:
     p_relevant: NDArray[np.floating]
     threshold: float
     has_evidence: bool = True
+    is_of_all_draws: bool = False
     draws: NDArray[np.floating] | None = None
 
 
@@ -79,6 +82,7 @@ class CaseReport:
         expected_entropy: nats, aleatoric part.
         mutual_information: nats, epistemic part.
         label: the true class, or None where it is not known.
+        called: the class that rules kept or referred, where a calibration may have changed it.
         maps: one per explained class.
         contrast: of the two most probable classes, where both are explained.
         outline: closed lines around the masked region, (n, 2) each, x and y from 0 to 1.
@@ -101,6 +105,7 @@ class CaseReport:
     expected_entropy: float
     mutual_information: float
     label: str | None = None
+    called: str | None = None
     maps: tuple[MapSummary, ...] = ()
     contrast: MapContrast | None = None
     outline: tuple[NDArray[np.float64], ...] = ()
@@ -140,8 +145,15 @@ class CaseReport:
 
     @property
     def wrong(self) -> bool | None:
-        """Whether the label differs from the prediction; None where it is no class of the model."""
-        return self.label != self.predicted if self.label in self.class_names else None
+        """Whether the label differs from the call; None where it is no class of the model.
+
+        The call is `called`, which the verdict speaks of, or where there is none `predicted`.
+        """
+        return (
+            self.label != (self.called or self.predicted)
+            if self.label in self.class_names
+            else None
+        )
 
 
 def case_row(case: CaseReport) -> dict[str, object]:
@@ -158,7 +170,7 @@ def case_row(case: CaseReport) -> dict[str, object]:
         "referred": case.referred,
         "set": None if case.conformal_set is None else len(case.conformal_set),
         "details": [shown_text(value) for value in case.details.values()],
-        "remarks": list(case.remarks),
+        "remarks": [*_changed_call(case), *case.remarks],
         "thumbnail": case.thumbnail,
     }
 
@@ -210,6 +222,13 @@ def mask_outline(mask: ArrayLike) -> tuple[NDArray[np.float64], ...]:
     return tuple((line + 0.5) / (width, height) for line in lines if len(line) > 3)
 
 
+def _changed_call(case: CaseReport) -> list[str]:
+    """A flag where the call that the verdict speaks of is not the prediction of the draws."""
+    if case.called in (None, case.predicted):
+        return []
+    return [f"calibrated: {shown_text(case.called)}"]
+
+
 def _map_content(part: MapSummary) -> dict[str, object]:
     return {
         "target": shown_text(part.target),
@@ -218,6 +237,7 @@ def _map_content(part: MapSummary) -> dict[str, object]:
         "relevant": pack_positive(np.clip(part.p_relevant, 0.0, 1.0), largest=1.0),
         "threshold": part.threshold,
         "evidence": part.has_evidence,
+        "ofAll": part.is_of_all_draws,
         "draws": None if part.draws is None else pack_signed(part.draws),
     }
 

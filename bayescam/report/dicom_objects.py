@@ -234,7 +234,7 @@ def _stand_in(source: DicomSource) -> Dataset:
 
 
 def _equipment(source: DicomSource, version: str, key: str, kind: str) -> dict[str, Any]:
-    names = (source.instance, str(source.frame or 1), kind, key)
+    names = (source.instance, str(source.frame or 1), kind, key, version, str(bool(source.patient)))
     return {
         "series_instance_uid": _unique_id("series", *names),
         "series_number": 1,

@@ -24,11 +24,13 @@ class CaseDecision:
     """What the rules make of one image.
 
     Attributes:
+        called: the most probable class after the calibration of the rule.
         referred: whether a person must look.
         held: the classes of the marginal conformal set.
         lines: all of it in words, for its reader.
     """
 
+    called: str
     referred: bool
     held: tuple[str, ...]
     lines: tuple[str, ...]
@@ -121,7 +123,7 @@ def _decide(
         _describe_referral(row["rule_predicted"], row["rule_score"], rule),
         f"Set at {100 * coverage:.4g} %: {', '.join(held) or 'no class is probable enough'}",
     )
-    return CaseDecision(bool(row["referred"]), held, lines)
+    return CaseDecision(row["rule_predicted"], bool(row["referred"]), held, lines)
 
 
 def _describe_referral(called: str, score: float, rule: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,11 @@ from bayescam.report import CaseList
 __all__ = ["LOW_AGREEMENT", "JudgedMap", "choose_cases", "choose_lists", "map_remarks"]
 
 LOW_AGREEMENT = 0.5
+_REASONS = {
+    "enrichment": "the map lies on the masked region less than evenly spread evidence would",
+    "agreement": "the draws do not agree where to look: mean rank correlation below "
+    f"{LOW_AGREEMENT}",
+}
 _LENGTH = 12
 
 
@@ -78,7 +83,7 @@ def choose_lists(facts: pd.DataFrame, *, seed: int, length: int = _LENGTH) -> li
         order = np.argsort(-score, kind="stable")
         return tuple(int(row) for row in order[among[order]][:length])
 
-    judged = (facts["enrichment"].notna() | facts["agreement"].notna()).to_numpy() & listed & right
+    judged = {name: facts[name].notna().to_numpy() & listed & right for name in _REASONS}
     found = [
         CaseList(
             "Most uncertain",
@@ -95,7 +100,10 @@ def choose_lists(facts: pd.DataFrame, *, seed: int, length: int = _LENGTH) -> li
             ),
             CaseList(
                 "Right for the wrong reason?",
-                _explain_suspicion(int(judged.sum()), int((listed & right).sum())),
+                _explain_suspicion(
+                    {name: int(rows.sum()) for name, rows in judged.items()},
+                    int((listed & right).sum()),
+                ),
                 first(suspicion, listed & right & (suspicion > 0)),
             ),
         ]
@@ -119,14 +127,14 @@ def map_remarks(judged: JudgedMap) -> tuple[str, ...]:
     return tuple(name for name, holds in flags.items() if holds)
 
 
-def _explain_suspicion(judged: int, right: int) -> str:
-    if not judged:
-        return "Not assessed: there are no masks, and the maps of single draws were not kept."
-    return (
-        "Called right, but the map lies on the masked region less than evenly spread evidence "
-        "would, or the draws do not agree where to look (mean rank correlation below "
-        f"{LOW_AGREEMENT}). {judged:,} of {right:,} right calls could be judged."
-    )
+def _explain_suspicion(judged: Mapping[str, int], right: int) -> str:
+    reasons = [f"{_REASONS[name]} ({n:,} of {right:,} judged)" for name, n in judged.items() if n]
+    if not reasons:
+        return (
+            "Not assessed: that takes maps of the called class, and masks or the maps of single "
+            "draws."
+        )
+    return f"Called right, but {', or '.join(reasons)}."
 
 
 def _suspicion(facts: pd.DataFrame) -> NDArray[np.float64]:

@@ -39,6 +39,7 @@ __all__ = [
 _LONGEST_SIDE = 640
 _BYTES_OF_DRAWS = 60_000
 _LEAST_CELLS = 196
+_OF_ALL_DRAWS = ("predictive_entropy", "mutual_information")
 _LINEAR_METHODS = frozenset({"gradcam", "cam", "hirescam", "xgradcam"})
 
 
@@ -66,7 +67,10 @@ class ImageMaps:
         Below 196 cells a map says little: then only as many draws are kept as there is room for.
         """
         t = self.targets.index(target)
-        found = map_summary(self.statistics, target, 0, t, num_samples=self.num_samples)
+        found = replace(
+            map_summary(self.statistics, target, 0, t, num_samples=self.num_samples),
+            is_of_all_draws=target in _OF_ALL_DRAWS,
+        )
         if self.cams is None:
             return found
         height, width = self.cams.shape[-2:]

@@ -38,13 +38,16 @@ def model_card(
 
 def audit_lines(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return what the audit of the training data found, in lines; nothing where none was made."""
-    return [line for run in runs if run["audit"] is not None for line in _audit(run)]
+    told = [_audit(run) for run in runs if run["audit"] is not None]
+    if all(lines == told[0] for lines in told):
+        return told[0] if told else []
+    return [f"Member {m}: {line}" for m, lines in enumerate(told, 1) for line in lines]
 
 
 def glance(card: Mapping[str, Mapping[str, str]], audit: Sequence[str]) -> dict[str, str]:
     """Return what of the card and the audit stands on the front page."""
     splits = {name: text for name, text in card["Data"].items() if name.endswith("images")}
-    leaks = [line for line in audit if line.startswith("Leaked")]
+    leaks = [line for line in audit if "Leaked" in line]
     return {
         **splits,
         "audit": " ".join(leaks) if leaks else "the run recorded none",

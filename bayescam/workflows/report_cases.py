@@ -157,6 +157,7 @@ def _case(
         maps=tuple(maps.summary(target) for target in shown),
         contrast=maps.contrast(*best) if len(best) == 2 else None,
         outline=() if mask is None else mask_outline(mask),
+        called=None if decision is None else decision.called,
         referred=None if decision is None else decision.referred,
         conformal_set=None if decision is None else decision.held,
         decisions=() if decision is None else decision.lines,

@@ -129,15 +129,20 @@ def test_kept_identifiers_are_in_the_patient_module() -> None:
             assert (found.PatientID, found.PatientBirthDate) == ("47", "19700203")
 
 
-def test_unique_ids_depend_on_the_image_the_frame_and_the_maps_alone() -> None:
+def test_what_differs_has_another_unique_id() -> None:
     ids = [
         build_map_object(source, MAPS, version="0.1", key=key)[tag].value
         for source in (FLAT, dataclasses.replace(FLAT, frame=2), SLICE)
         for key in ("k", "l")
         for tag in ("SOPInstanceUID", "SeriesInstanceUID")
     ]
-    again = build_map_object(FLAT, MAPS, version="0.2", key="k").SOPInstanceUID
+    again = build_map_object(FLAT, MAPS, version="0.1", key="k").SOPInstanceUID
     assert again == ids[0]
+    for source, version in (
+        (FLAT, "0.2"),
+        (dataclasses.replace(FLAT, patient={"PatientID": "47"}), "0.1"),
+    ):
+        assert build_map_object(source, MAPS, version=version, key="k").SOPInstanceUID not in ids
     assert len({*ids[:8]}) == 8
     assert all(pydicom.uid.UID(uid).is_valid for uid in ids)
 

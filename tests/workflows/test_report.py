@@ -69,6 +69,10 @@ def test_rows_are_all_images_the_most_uncertain_first(folder: Path) -> None:
     for row in index["rows"]:
         decision = decisions.get(row["id"])
         assert row["referred"] == (None if decision is None else decision.referred)
+        call = order.iloc[row["file"]]["predicted"] if decision is None else decision.called
+        assert row["wrong"] == (row["label"] != call)
+        changed = decision is not None and decision.called != index["classes"][row["predicted"]]
+        assert (f"calibrated: {call}" in row["remarks"]) == changed
         content = content_of(folder / "report" / "cases" / f"{row['file']}.js")
         assert content["decisions"] == ([] if decision is None else list(decision.lines))
 
@@ -288,7 +292,7 @@ def test_labels_that_are_no_class_and_maps_without_draws_are_not_judged(
     facts["agreement"] = [0.3, None]
     part = choose_lists(facts, seed=0)[2]
     assert part.cases == (0,)
-    assert part.explanation.endswith("1 of 2 right calls could be judged.")
+    assert part.explanation.endswith("below 0.5 (1 of 2 judged).")
 
 
 def test_draws_of_large_maps_are_coarser_not_fewer() -> None:

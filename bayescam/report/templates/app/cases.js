@@ -61,8 +61,10 @@ Bayescam.cases = (function () {
 
   /* The case before or after another in the order shown; null at the ends. */
   function neighbour(number, step) {
-    const place = shown.indexOf(number);
-    return place < 0 || shown[place + step] === undefined ? null : shown[place + step];
+    const all = Bayescam.page.index.rows.map((_, i) => i);
+    const order = shown.includes(number) ? shown : all;
+    const next = order[order.indexOf(number) + step];
+    return next === undefined ? null : next;
   }
 
   function option(value, text) {

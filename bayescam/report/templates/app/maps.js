@@ -45,9 +45,10 @@ Bayescam.maps = (function () {
         { key: "mean", kind: "mean", title: "relu(mean map) for " + map.target, fades: true,
           values: positive, shape: mean.shape, low: 0, high: largest(positive),
           missing: map.evidence ? "" : "no positive evidence for " + map.target },
-        { key: "sd", kind: "sd", title: "uncertainty of the map (sd)", values: sd.values,
+        { key: "sd", kind: "sd", title: map.ofAll ? "what each draw adds (sd)" : "uncertainty of the map (sd)", values: sd.values,
           shape: sd.shape, low: 0, high: largest(sd.values) },
-        { key: "relevant", kind: "relevant", title: "P(map > " + map.threshold.toPrecision(3) + ")",
+        { key: "relevant", kind: "relevant", title: map.ofAll ? "share of draws that add > " + map.threshold.toPrecision(3)
+            : "P(map > " + map.threshold.toPrecision(3) + ")",
           values: relevant.values, shape: relevant.shape, low: 0, high: 1 });
     }
     if (contrast) {
@@ -64,7 +65,7 @@ Bayescam.maps = (function () {
     const cells = all.shape[1] * all.shape[2];
     const values = all.values.slice(draw * cells, (draw + 1) * cells);
     return { key: "draw", kind: "mean", fades: true, shape: all.shape.slice(1), low: 0, high: all.max,
-      title: "relu(map) for " + map.target + ", " + unit + " " + (draw + 1),
+      title: (map.ofAll ? "what it adds to " : "relu(map) for ") + map.target + ", " + unit + " " + (draw + 1),
       values: values.map((value) => Math.max(value, 0)) };
   }
 

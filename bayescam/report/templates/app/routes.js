@@ -21,20 +21,27 @@
       return;
     }
     Bayescam.loadCase(row.file).then(function (content) {
-      if (current && current.number === number) current = { number, ...Bayescam.viewer.show(node, number, content) };
+      if (current && current.number === number) {
+        current = { number, ...Bayescam.viewer.show(node, number, content) };
+        node.focus();
+      }
     }, function (error) {
       node.replaceChildren(Bayescam.element("p", { class: "warning" }, [error.message]));
     });
   }
 
   function route() {
-    const asked = decodeURIComponent(location.hash.slice(1));
+    const asked = location.hash.slice(1);
     const wanted = /^case=(\d+)$/.exec(asked);
-    window.scrollTo(0, 0);
-    if (wanted) openCase(Number(wanted[1]));
-    else {
+    if (wanted) {
+      window.scrollTo(0, 0);
+      openCase(Number(wanted[1]));
+    } else {
+      const left = current && asked === "cases" && document.querySelector("#cards [data-case='" + current.number + "']");
       current = null;
       open(VIEWS.includes(asked) && asked !== "case" ? asked : "overview");
+      if (left) left.focus();
+      else window.scrollTo(0, 0);
     }
   }
 
