@@ -139,6 +139,7 @@ def test_everything_can_be_done_with_keys(tab, report: Path) -> None:
     tab.keyboard.press("Enter")
     heading = tab.locator("#view-case h1")
     assert heading.inner_text() == "image-2"
+    assert tab.evaluate("[document.activeElement.id, scrollY]") == ["view-case", 0]
     tab.keyboard.press("j")
     tab.wait_for_selector("h1 bdi:text-is('image-3')")
     tab.keyboard.press("k")
@@ -151,6 +152,7 @@ def test_everything_can_be_done_with_keys(tab, report: Path) -> None:
     assert tab.locator(".caption").inner_text() == "relu(map) for mel, draw 2"
     tab.keyboard.press("Escape")
     tab.wait_for_selector("#cards", state="visible")
+    assert tab.evaluate("document.activeElement.dataset.case") == "2"
 
 
 def test_a_phone_is_wide_enough_and_dark_is_dark(tab, report: Path) -> None:

@@ -23,7 +23,7 @@
     Bayescam.loadCase(row.file).then(function (content) {
       if (current && current.number === number) {
         current = { number, ...Bayescam.viewer.show(node, number, content) };
-        node.focus();
+        node.focus({ preventScroll: true });
       }
     }, function (error) {
       node.replaceChildren(Bayescam.element("p", { class: "warning" }, [error.message]));
