@@ -27,6 +27,7 @@ from bayescam.report import MapContrast, MapSummary
 from bayescam.types import Array
 
 __all__ = [
+    "LINEAR_METHODS",
     "ImageMaps",
     "StoredMaps",
     "data_uri",
@@ -40,7 +41,7 @@ _LONGEST_SIDE = 640
 _BYTES_OF_DRAWS = 60_000
 _LEAST_CELLS = 196
 _OF_ALL_DRAWS = ("predictive_entropy", "mutual_information")
-_LINEAR_METHODS = frozenset({"gradcam", "cam", "hirescam", "xgradcam"})
+LINEAR_METHODS = frozenset({"gradcam", "cam", "hirescam", "xgradcam"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +109,7 @@ class StoredMaps:
         maps = self._array("cam" if self.has_draws else "cam_mean")
         self.batch_size = int(maps.chunks[1 if self.has_draws else 0])
         self._num_samples = int(self._array("logits").shape[0])
-        self._is_linear = str(self._group.attrs.get("method")) in _LINEAR_METHODS
+        self._is_linear = str(self._group.attrs.get("method")) in LINEAR_METHODS
 
     def read(self, batch: int) -> dict[str, Array]:
         """The arrays of maps of one batch, a chunk on disk; the first image has index 0."""

@@ -36,7 +36,7 @@ from bayescam.uncertainty import check_draws
 from bayescam.workflows.acting import read_decisions, read_scored
 from bayescam.workflows.analysis import PRINTED_MEASURES
 from bayescam.workflows.case_lists import choose_cases, choose_lists
-from bayescam.workflows.cases import StoredMaps, data_uri
+from bayescam.workflows.cases import LINEAR_METHODS, StoredMaps, data_uri
 from bayescam.workflows.checklist import checklist_files
 from bayescam.workflows.finished import Analysis, load_analysis
 from bayescam.workflows.folders import file_fingerprint, write_json, write_text
@@ -276,6 +276,11 @@ def _notes(
         f"are made by {settings['method']} at {settings['layer']}; one that is named after a class "
         "alone is of its logit."
     ]
+    if settings["method"] not in LINEAR_METHODS:
+        notes.append(
+            "The contrast of the two likeliest classes is not shown: by this method it is not the "
+            'difference of their maps. Ask for it by bayescam analyze --target "A - B".'
+        )
     shown = softmax(analysis.logits[:, chosen].astype(np.float64), axis=-1)
     line = check_draws(shown, measures=PRINTED_MEASURES, unit=analysis.draws_are)
     notes += [] if line is None else [f"Of the cases shown here: {line}"]

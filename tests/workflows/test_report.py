@@ -273,9 +273,15 @@ def test_labels_that_are_no_class_and_maps_without_draws_are_not_judged(
     copy = shutil.copytree(analysis_folder, tmp_path / "analysis")
     table = pd.read_parquet(copy / "predictions.parquet").assign(label="pneumonia")
     table.to_parquet(copy / "predictions.parquet")
-    report_folder(copy, num_cases=4, progress=False)
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["settings"]["method"] = "layercam"
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    zarr.open_group(copy / "analysis.zarr", mode="r+", zarr_format=2).attrs["method"] = "layercam"
+    page = report_folder(copy, num_cases=4, progress=False)
     index = content_of(copy / "report" / "data" / "index.js")
     assert [row["wrong"] for row in index["rows"]] == [None] * 4
+    assert content_of(copy / "report" / "cases" / "0.js")["contrast"] is None
+    assert "contrast of the two likeliest classes is not shown" in page.read_text()
     assert [part["name"] for part in index["lists"]] == ["Most uncertain", "Random sample"]
     facts = pd.DataFrame(
         {
