@@ -87,7 +87,6 @@ class CaseReport:
         contrast: of the two most probable classes, where both are explained.
         outline: closed lines around the masked region, (n, 2) each, x and y from 0 to 1.
         referred: what the referral rule says; None where there is none.
-        conformal_set: the classes that the set holds; None where there is none.
         decisions: lines on what the rules make of the image.
         details: further facts, in the order given. Paths and patient names are refused.
         remarks: short flags, such as "map outside the mask".
@@ -110,7 +109,6 @@ class CaseReport:
     contrast: MapContrast | None = None
     outline: tuple[NDArray[np.float64], ...] = ()
     referred: bool | None = None
-    conformal_set: tuple[str, ...] | None = None
     decisions: tuple[str, ...] = ()
     details: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
@@ -168,7 +166,6 @@ def case_row(case: CaseReport) -> dict[str, object]:
         "total": round(case.predictive_entropy, 5),
         "between": round(case.mutual_information, 5),
         "referred": case.referred,
-        "set": None if case.conformal_set is None else len(case.conformal_set),
         "details": [shown_text(value) for value in case.details.values()],
         "remarks": [*_changed_call(case), *case.remarks],
         "thumbnail": case.thumbnail,

@@ -82,6 +82,12 @@ class ImageMaps:
             draws = resize_maps(draws, (max(1, height // shrink), max(1, width // shrink)))
         return replace(found, draws=draws)
 
+    def has_evidence(self, target: str) -> bool:
+        """Whether the mean map of a target is positive anywhere beyond chance."""
+        t = self.targets.index(target)
+        mean, sd = self.statistics.mean[0, t], self.statistics.sd[0, t]
+        return bool(positive_evidence(mean, sd, self.num_samples))
+
     def contrast(self, first: str, second: str) -> MapContrast | None:
         """Mean map of a class minus that of another; None where it takes a pass of its own."""
         if not self.is_linear or not {first, second} <= set(self.targets):

@@ -130,7 +130,7 @@ def _write_report(analysis: Analysis, num_cases: int, *, in_one_file: bool, prog
     with progress_bars(shown=progress) as report:
         rows, facts = make_cases(maker, chosen, report)
     lists = choose_lists(facts, seed=analysis.manifest["seed"]) if len(facts) else []
-    page = _page(analysis, evaluation, runs, rows, lists, chosen)
+    page = _page(analysis, evaluation, runs, maker.details, rows, lists, chosen)
     shutil.rmtree(partial / "rows")
     files = {**page_files(_with_figures(page, analysis.folder, partial)), **checklist}
     for name, text in files.items():
@@ -230,6 +230,7 @@ def _page(
     analysis: Analysis,
     evaluation: dict[str, Any] | None,
     runs: Sequence[Mapping[str, Any]],
+    details: pd.DataFrame,
     rows: Sequence[Mapping[str, Any]],
     lists: Sequence[CaseList],
     chosen: NDArray[np.int64],
@@ -247,7 +248,7 @@ def _page(
         num_samples=len(analysis.logits),
         unit=analysis.draws_are,
         lists=lists,
-        detail_names=[str(name) for name in _details(analysis, evaluation)],
+        detail_names=[str(name) for name in details],
         headline=headline,
         tables={name: table for name, table in tables.items() if name not in headline},
         card=card,

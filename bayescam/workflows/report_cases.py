@@ -159,7 +159,6 @@ def _case(
         outline=() if mask is None else mask_outline(mask),
         called=None if decision is None else decision.called,
         referred=None if decision is None else decision.referred,
-        conformal_set=None if decision is None else decision.held,
         decisions=() if decision is None else decision.lines,
         details={str(name): str(value) for name, value in maker.details.iloc[row].items()},
         unit=analysis.draws_are,
@@ -189,7 +188,7 @@ def _judge(maps: ImageMaps, predicted: str, mask: Array | None) -> JudgedMap:
     if mask is not None and mask.any() and not mask.all() and (mean > 0).any():
         enrichment = float(energy_in_masks(mean[None], [mask])[0] / mask.mean())
     return JudgedMap(
-        enrichment, maps.agreement(predicted), has_evidence=maps.summary(predicted).has_evidence
+        enrichment, maps.agreement(predicted), has_evidence=maps.has_evidence(predicted)
     )
 
 

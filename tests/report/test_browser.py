@@ -49,7 +49,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
             seed=seed,
             label=NAMES[seed % 3],
             referred=seed % 2 == 0,
-            conformal_set=("mel",),
             decisions=("Referred: why",),
             details={"sex": "female" if seed < 2 else "male"},
         )

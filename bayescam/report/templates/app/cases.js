@@ -118,5 +118,5 @@ Bayescam.cases = (function () {
     update();
   }
 
-  return { start, neighbour, badges, shown: () => shown };
+  return { start, neighbour, badges };
 })();

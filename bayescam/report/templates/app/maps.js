@@ -103,5 +103,5 @@ Bayescam.maps = (function () {
     return Bayescam.element("div", { class: "scale" }, [ends[0], canvas, ends[1]]);
   }
 
-  return { layers, drawLayer, paint, bar, enlarge };
+  return { layers, drawLayer, paint, bar };
 })();
